@@ -1,0 +1,148 @@
+package probe
+
+import (
+	"fmt"
+	"strings"
+
+	"rl/userns/sys/fault"
+)
+
+// Rung names one way of doing a thing.
+type Rung string
+
+// The rungs of all ladders.
+const (
+	// identity
+	Straight    Rung = "straight"
+	Subordinate Rung = "subordinate"
+	Single      Rung = "single"
+	// network
+	NetHost Rung = "host"
+	NetNone Rung = "none"
+	// root filesystem
+	Overlay Rung = "overlay"
+	Copy    Rung = "copy"
+	// cgroup
+	CgroupNone Rung = "none"
+	// /proc
+	ProcFresh Rung = "fresh"
+	ProcBind  Rung = "bind"
+	// directories
+	DirRoot    Rung = "RL_ROOT"
+	DirXDG     Rung = "xdg"
+	DirHome    Rung = "home"
+	DirVarTmp  Rung = "var-tmp"
+	DirTmp     Rung = "tmp"
+	DirRuntime Rung = "xdg-runtime"
+)
+
+// Choice is the rung that a ladder came to.
+type Choice struct {
+	Ladder string   `json:"ladder"` // "identity", "network", "cgroup", "proc", "rootfs", "store", "runtime"
+	Rung   Rung     `json:"rung"`
+	Reason string   `json:"reason"`
+	Path   string   `json:"path,omitempty"` // the directory, for "store" and "runtime"
+	Missed []Missed `json:"missed,omitempty"`
+}
+
+// Missed is a better rung that could not be had. Remedy is what to do about
+// it: most often one line for an administrator to run.
+type Missed struct {
+	Rung   Rung   `json:"rung"`
+	Reason string `json:"reason"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+func (c *Choice) miss(r Rung, reason, remedy string) {
+	c.Missed = append(c.Missed, Missed{r, reason, remedy})
+}
+
+// pinned is the error for a rung that was asked for by name and cannot be had.
+func (c Choice) pinned(flag string) error {
+	m := c.Missed[len(c.Missed)-1]
+	return fault.New(m.Remedy, "%s cannot be had: %s", flag, m.Reason)
+}
+
+func badPin(flag, pin string, known ...string) error {
+	return fault.New("use one of: "+strings.Join(known, ", "), "unknown value %q for %s", pin, flag)
+}
+
+// Network chooses how the container reaches the network. pin is the value of
+// --network: "" and "auto", "host", "none".
+func Network(_ *Facts, pin string) (Choice, error) {
+	c := Choice{Ladder: "network"}
+	switch pin {
+	case "", "auto":
+		c.Rung, c.Reason = NetHost, "the container shares the host's network"
+		c.miss("stack", "this version of rl has no network stack of its own yet", "")
+	case "host":
+		c.Rung, c.Reason = NetHost, "asked for"
+	case "none":
+		c.Rung, c.Reason = NetNone, "asked for"
+	case "stack", "pasta", "slirp4netns", "bridge":
+		return c, fault.New("use --network host or --network none", "--network %s: this version of rl cannot do that yet", pin)
+	default:
+		return c, badPin("--network", pin, "host", "none")
+	}
+	return c, nil
+}
+
+// Proc chooses how /proc of the container is made, by mounting one in a
+// throw-away pid namespace: some milliseconds. A run does not call it, but
+// mounts, and asks [ProcFrom] about the error.
+func Proc(f *Facts, pin string) (Choice, error) {
+	switch pin {
+	case "", "auto", string(ProcFresh):
+	case string(ProcBind):
+		return Choice{Ladder: "proc", Rung: ProcBind, Reason: "asked for"}, nil
+	default:
+		return Choice{Ladder: "proc"}, badPin("the /proc rung", pin, "auto", "fresh", "bind")
+	}
+	c := ProcFrom(f.procOutcome().Err)
+	if pin == string(ProcFresh) && c.Rung != ProcFresh {
+		return c, c.pinned("a fresh /proc")
+	}
+	return c, nil
+}
+
+// ProcFrom chooses from what mount(2) of a new procfs said.
+//
+// The kernel refuses (EPERM) when parts of the outer /proc are covered by
+// other mounts, as docker covers /proc/kcore: a fresh procfs would show what
+// they hide (fs/namespace.c: mount_too_revealing).
+func ProcFrom(err error) Choice {
+	if err == nil {
+		return Choice{Ladder: "proc", Rung: ProcFresh, Reason: "procfs can be mounted in a new pid namespace"}
+	}
+	c := Choice{Ladder: "proc", Rung: ProcBind, Reason: "the outer /proc is shown: process ids in it are the outer ones"}
+	c.miss(ProcFresh, fmt.Sprintf("procfs cannot be mounted: %v; parts of the outer /proc are masked", err),
+		"start the outer container with --security-opt unmask=ALL (podman) or systempaths=unconfined (docker)")
+	return c
+}
+
+// Rootfs chooses the driver of the root filesystem, by mounting a small
+// overlay in the store's filesystem: some milliseconds. A run does not call
+// it, but mounts.
+func Rootfs(f *Facts, pin string) (Choice, error) {
+	c := Choice{Ladder: "rootfs"}
+	switch pin {
+	case "", "auto", string(Overlay):
+	case string(Copy):
+		c.Rung, c.Reason = Copy, "asked for"
+		return c, nil
+	default:
+		return c, badPin("--rootfs-driver", pin, "auto", "overlay", "copy")
+	}
+	out := f.overlayOutcome()
+	if out.Err == nil {
+		c.Rung, c.Reason = Overlay, "overlayfs can be mounted in a user namespace on the store's filesystem"
+		return c, nil
+	}
+	reason, remedy := f.explainOverlay(out)
+	c.miss(Overlay, reason, remedy)
+	if pin == string(Overlay) {
+		return c, c.pinned("--rootfs-driver overlay")
+	}
+	c.Rung, c.Reason = Copy, "each container gets a copy of the image's files"
+	return c, nil
+}
