@@ -1,0 +1,85 @@
+// Package program is the list of things that init does, in a form that init can
+// read at once.
+//
+// The plan of a container is a standard runtime-spec configuration. Init runs
+// before the packages that could parse one are initialised (see userns/sys/raw),
+// so the front compiles the plan to a [Program]: plain data, mostly a list of
+// [Op] that one loop executes, in the manner of bubblewrap. Like everything that
+// init is made of, this package imports nothing.
+package program
+
+// Kind says what an [Op] does.
+type Kind uint8
+
+// The operations on the file system. Targets are paths inside the new root and
+// are resolved there, by a process whose root it already is: no symbolic link of
+// an image can lead out.
+const (
+	Mount    Kind = iota + 1 // mount Type on Target with Flags and Data; makes the directory
+	Bind                     // bind Source, a path of the host, on Target
+	Device                   // bind the host's device Source on Target
+	Mkdir                    // make the directory Target with Mode
+	Symlink                  // make Target a link to Source
+	Mask                     // hide Target if it exists
+	ReadOnly                 // make Target read-only if it exists
+	Proc                     // mount a fresh procfs, or bind the host's where the kernel refuses
+	Sysfs                    // mount a fresh sysfs, or bind the host's read-only
+	Write                    // write Data to Target if its directory exists
+)
+
+// Bits of Op.Opts.
+const (
+	OptRecursiveRO = 1 << iota // make the mounts below read-only as well, where the kernel can (5.12)
+	OptIsFile                  // Bind: the source is not a directory
+	OptOptional                // a failure is not one
+)
+
+// Op is one operation.
+type Op struct {
+	Kind   Kind
+	Opts   uint32
+	Mode   uint32 // permission bits of what is made
+	Flags  uint64 // MS_* of mount(2)
+	Prop   uint64 // propagation MS_*, applied afterwards; 0 leaves it
+	Source string
+	Target string
+	Type   string
+	Data   string
+}
+
+// Rlimit is one resource limit.
+type Rlimit struct {
+	Resource   int
+	Soft, Hard uint64
+}
+
+// Program is all that init needs.
+type Program struct {
+	Root       string // where the root file system is mounted
+	Hostname   string // "" leaves it
+	Domainname string
+	LoopbackUp bool // a network namespace of its own: bring lo up
+	Ops        []Op
+	ReadOnly   bool // the root file system, after the operations
+	Sysctls    []string
+	Rlimits    []Rlimit
+
+	User      string   // name or number, ":group"; resolved in the image's passwd
+	Groups    []string // supplementary groups, names or numbers
+	SingleID  bool     // one id is mapped: uid and gid are what they are, and the filter fakes the rest
+	Caps      uint64   // bounding set to keep, as bits
+	NoNewPriv bool
+	Filter    []byte // seccomp, struct sock_filter array; empty for none
+	FakeRoot  []byte // seccomp of the single-id rung with user notification
+	FakePlain []byte // the same without, for where a listener exists already
+
+	Umask      uint32 // 0 leaves the default, 022
+	OOMScore   int32
+	SetOOM     bool
+	Terminal   bool
+	Rows, Cols uint32
+	Reaper     bool // pid 1 is rl's own, which reaps (docker's --init)
+	Cwd        string
+	Argv       []string
+	Env        []string
+}

@@ -1,0 +1,293 @@
+package inside
+
+import (
+	"syscall"
+
+	"rl/run/inside/program"
+	"rl/userns/sys/raw"
+)
+
+// host is the root directory of the host while operations run: pivot_root comes
+// first, so that every target is resolved by the kernel inside the new root, and
+// sources are reached through this descriptor, as "proc/self/fd/N" relative to it.
+var host int
+
+// root makes the mounted root file system this process's root and executes the
+// operations in it.
+func root(p *program.Program) error {
+	var err error
+	if host, err = syscall.Open("/", oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0); err != nil {
+		return fail("open the host's root directory", err)
+	}
+	sources, err := openSources(p.Ops)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Chdir(p.Root); err != nil {
+		return fail("enter the root file system", err)
+	}
+	// The old root ends up stacked on the new one: no directory is needed for it.
+	if err := syscall.PivotRoot(".", "."); err != nil {
+		return fail("pivot_root", err)
+	}
+	if err := syscall.Fchdir(host); err != nil {
+		return fail("return to the host's root directory", err)
+	}
+	for i := range p.Ops {
+		if err := apply(&p.Ops[i], sources[i]); err != nil {
+			return err
+		}
+	}
+	for _, kv := range p.Sysctls {
+		if err := sysctl(kv); err != nil {
+			return err
+		}
+	}
+	if p.ReadOnly {
+		if err := readOnly("/", false); err != nil {
+			return fail("make the root file system read-only", err)
+		}
+	}
+	if p.SetOOM {
+		if err := writeFile("/proc/self/oom_score_adj", itoa(int(p.OOMScore)), 0); err != nil {
+			return fail("set oom_score_adj", err)
+		}
+	}
+	return nil
+}
+
+// leave drops the host's file system. The terminal and the operations needed it.
+func leave() error {
+	if err := syscall.Fchdir(host); err != nil {
+		return fail("return to the host's root directory", err)
+	}
+	if err := syscall.Unmount(".", syscall.MNT_DETACH); err != nil {
+		return fail("detach the host's file system", err)
+	}
+	syscall.Close(host)
+	return fail("enter the root directory", syscall.Chdir("/"))
+}
+
+// openSources opens what Bind operations bind, while the host's root is still
+// ours: an absolute symbolic link in a source means the host's.
+func openSources(ops []program.Op) ([]int, error) {
+	fds := make([]int, len(ops))
+	for i := range ops {
+		if fds[i] = -1; ops[i].Kind != program.Bind {
+			continue
+		}
+		fd, err := syscall.Open(ops[i].Source, oPath|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fail("bind source "+ops[i].Source, err)
+		}
+		fds[i] = fd
+	}
+	return fds, nil
+}
+
+func apply(op *program.Op, source int) error {
+	err := operate(op, source)
+	if err != nil && op.Opts&program.OptOptional != 0 {
+		return nil
+	}
+	return fail(describe(op), err)
+}
+
+func operate(op *program.Op, source int) error {
+	switch op.Kind {
+	case program.Mount:
+		return mount(op)
+	case program.Bind:
+		return bind(op, "proc/self/fd/"+itoa(source))
+	case program.Device:
+		return bind(op, op.Source[1:])
+	case program.Proc:
+		return proc(op)
+	case program.Sysfs:
+		return sysfs(op)
+	case program.Mkdir:
+		return mkdirAll(op.Target, op.Mode)
+	case program.Symlink:
+		if err := syscall.Symlink(op.Source, op.Target); err != syscall.EEXIST {
+			return err
+		}
+		return nil
+	case program.Mask:
+		return mask(op)
+	case program.ReadOnly:
+		return guard(op)
+	case program.Write:
+		return writeNew(op.Target, op.Data, op.Mode)
+	}
+	return syscall.EINVAL
+}
+
+// mount mounts a new file system. On the directories that the kernel's own files
+// are expected in, the target may not be a symbolic link: an image could send
+// /proc elsewhere and put its own files there.
+func mount(op *program.Op) error {
+	if err := directory(op); err != nil {
+		return err
+	}
+	if err := syscall.Mount(op.Type, op.Target, op.Type, uintptr(op.Flags), op.Data); err != nil {
+		return err
+	}
+	return propagate(op)
+}
+
+func directory(op *program.Op) error {
+	if err := mkdirAll(op.Target, op.Mode|0o755); err != nil {
+		return err
+	}
+	if op.Type == "tmpfs" && op.Target != "/dev" {
+		return nil // a tmpfs of the user's may lie behind a link of the image
+	}
+	var st syscall.Stat_t
+	if err := syscall.Lstat(op.Target, &st); err != nil {
+		return err
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+		return &failure{what: "the image has something else than a directory at " + op.Target, code: 125}
+	}
+	return nil
+}
+
+func bind(op *program.Op, source string) error {
+	var err error
+	if op.Opts&program.OptIsFile != 0 {
+		err = touch(op.Target)
+	} else {
+		err = mkdirAll(op.Target, 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	if err := syscall.Mount(source, op.Target, "", uintptr(op.Flags&^syscall.MS_RDONLY)|syscall.MS_BIND, ""); err != nil {
+		return err
+	}
+	if op.Flags&syscall.MS_RDONLY != 0 {
+		if err := readOnly(op.Target, op.Opts&program.OptRecursiveRO != 0); err != nil {
+			return err
+		}
+	}
+	return propagate(op)
+}
+
+func propagate(op *program.Op) error {
+	if op.Prop == 0 {
+		return nil
+	}
+	return syscall.Mount("", op.Target, "", uintptr(op.Prop), "")
+}
+
+// proc mounts procfs. In a container whose own /proc is masked the kernel
+// refuses a fresh one (mount_too_revealing): then the outer one is bound, with
+// the outer process numbers, and that is said.
+func proc(op *program.Op) error {
+	err := mount(op)
+	if err != syscall.EPERM {
+		return err
+	}
+	if err := syscall.Mount("proc", op.Target, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
+		return err
+	}
+	if op.Opts&program.OptOptional == 0 { // asked for a pid namespace of its own
+		notice("/proc is the host's: the kernel refuses a fresh procfs here, so process numbers are the outer ones")
+	}
+	return nil
+}
+
+// sysfs mounts sysfs, which shows the network namespace's interfaces. Where that
+// namespace is the host's the kernel refuses, and the host's /sys is bound.
+func sysfs(op *program.Op) error {
+	err := mount(op)
+	if err != syscall.EPERM {
+		return err
+	}
+	if err := syscall.Mount("sys", op.Target, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
+		return err
+	}
+	if op.Flags&syscall.MS_RDONLY != 0 {
+		return readOnly(op.Target, true)
+	}
+	return nil
+}
+
+// mask hides a file behind /dev/null and a directory behind an empty tmpfs.
+func mask(op *program.Op) error {
+	err := syscall.Mount("/dev/null", op.Target, "", syscall.MS_BIND, "")
+	if err == syscall.ENOTDIR || err == syscall.EISDIR {
+		err = syscall.Mount("tmpfs", op.Target, "tmpfs", syscall.MS_RDONLY, "size=0k,nr_inodes=1")
+	}
+	if err == syscall.ENOENT {
+		return nil
+	}
+	return err
+}
+
+// guard makes a path read-only where it exists.
+func guard(op *program.Op) error {
+	err := syscall.Mount(op.Target, op.Target, "", syscall.MS_BIND|syscall.MS_REC, "")
+	if err == syscall.ENOENT {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return readOnly(op.Target, true)
+}
+
+// readOnly makes the mount at path read-only, and those below it where asked and
+// possible. Before Linux 5.12 only the top one can be, by a remount that must
+// repeat the flags which a user namespace may not clear.
+func readOnly(path string, recursive bool) error {
+	if recursive {
+		if err := raw.MountSetattr(path, raw.AttrRdonly); err == nil || err != syscall.ENOSYS {
+			return err
+		}
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(path, &st); err != nil {
+		return err
+	}
+	const kept = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC | syscall.MS_NOATIME | syscall.MS_NODIRATIME | syscall.MS_RELATIME
+	flags := uintptr(st.Flags) & kept // ST_* have the values of MS_* for all but ST_RELATIME
+	if st.Flags&0x1000 != 0 {
+		flags |= syscall.MS_RELATIME
+	}
+	return syscall.Mount("", path, "", flags|syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
+}
+
+// sysctl writes "kernel.key=value" under /proc/sys, before that is made
+// read-only by the last operations.
+func sysctl(kv string) error {
+	name, value := cut(kv, '=')
+	path := []byte("/proc/sys/" + name)
+	for i := range path {
+		if path[i] == '.' {
+			path[i] = '/'
+		}
+	}
+	if err := writeFile(string(path), value, 0); err != nil {
+		return fail("set sysctl "+name, err)
+	}
+	return nil
+}
+
+func describe(op *program.Op) string {
+	switch op.Kind {
+	case program.Bind, program.Device:
+		return "bind " + op.Source + " on " + op.Target
+	case program.Mkdir:
+		return "make directory " + op.Target
+	case program.Symlink:
+		return "make symbolic link " + op.Target
+	case program.Mask:
+		return "mask " + op.Target
+	case program.ReadOnly:
+		return "make " + op.Target + " read-only"
+	case program.Write:
+		return "write " + op.Target
+	}
+	return "mount " + op.Type + " on " + op.Target
+}

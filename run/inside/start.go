@@ -1,0 +1,152 @@
+package inside
+
+import (
+	"errors"
+	"syscall"
+
+	"rl/run/inside/program"
+	"rl/userns/sys/raw"
+)
+
+// failure is what init reports: what it was doing, why that failed, and the exit
+// status that docker has for it.
+type failure struct {
+	what string
+	err  error
+	code byte
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return f.what
+	}
+	return f.what + ": " + f.err.Error()
+}
+
+func fail(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var f *failure
+	if errors.As(err, &f) {
+		return err
+	}
+	return &failure{what: what, err: err, code: 125}
+}
+
+// start is the whole of init. It returns only on failure.
+func start() byte {
+	err := run()
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{what: "init", err: err, code: 125}
+	}
+	send(append([]byte{MsgError, f.code}, f.Error()...), -1)
+	return f.code
+}
+
+func run() error {
+	p, err := receive()
+	if err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		name string
+		do   func(*program.Program) error
+	}{
+		{"set up the namespaces", namespaces},
+		{"set up the root file system", root},
+		{"set up the terminal", terminal},
+		{"set resource limits", limits},
+		{"become the user", become},
+	} {
+		if err := step.do(p); err != nil {
+			return fail(step.name, err)
+		}
+	}
+	return execute(p)
+}
+
+// receive reads the program and waits until the root file system is mounted.
+func receive() (*program.Program, error) {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(FdProgram, &st); err != nil {
+		return nil, fail("read the program", err)
+	}
+	buf := make([]byte, st.Size)
+	for done := 0; done < len(buf); {
+		n, err := syscall.Pread(FdProgram, buf[done:], int64(done))
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return nil, &failure{what: "read the program", err: err, code: 125}
+		}
+		done += n
+	}
+	p, ok := program.Decode(buf)
+	if !ok {
+		return nil, &failure{what: "read the program: not one that this version of rl wrote", code: 125}
+	}
+	var msg [1]byte
+	for {
+		n, err := syscall.Read(FdSocket, msg[:])
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, fail("wait for the monitor", err)
+		}
+		if n == 0 || msg[0] != MsgGo { // the monitor gave up, or died: nobody listens
+			syscall.Exit(125)
+		}
+		return p, nil
+	}
+}
+
+func namespaces(p *program.Program) error {
+	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
+		return fail("unshare the mount namespace", err)
+	}
+	if p.LoopbackUp {
+		if err := raw.LoopbackUp(); err != nil {
+			return fail("bring the loopback interface up", err)
+		}
+	}
+	if p.Hostname != "" {
+		if err := syscall.Sethostname([]byte(p.Hostname)); err != nil {
+			return fail("set the host name", err)
+		}
+	}
+	if p.Domainname != "" {
+		if err := syscall.Setdomainname([]byte(p.Domainname)); err != nil {
+			return fail("set the domain name", err)
+		}
+	}
+	return nil
+}
+
+func limits(p *program.Program) error {
+	for _, l := range p.Rlimits {
+		if err := raw.SetRlimit(l.Resource, l.Soft, l.Hard); err != nil {
+			if err == syscall.EPERM {
+				return &failure{what: "set a resource limit above the caller's own hard limit", err: err, code: 125}
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// send writes one message to the monitor, with a descriptor unless fd is -1.
+// Nothing can be done when it fails: the monitor is gone then, and so are we.
+func send(msg []byte, fd int) {
+	var rights []byte
+	if fd >= 0 {
+		rights = syscall.UnixRights(fd)
+	}
+	for syscall.Sendmsg(FdSocket, msg, rights, nil, syscall.MSG_NOSIGNAL) == syscall.EINTR {
+	}
+}
+
+func notice(text string) { send(append([]byte{MsgNotice}, text...), -1) }

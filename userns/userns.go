@@ -1,0 +1,182 @@
+// Package userns starts processes of rl in a new user namespace.
+//
+// The child is this very binary, as a stage (see userns/stage). It is cloned
+// into the namespace and executes while the id maps are still being written:
+// newuidmap and newgidmap run side by side with the start of the child's Go
+// runtime. An exec in a namespace without maps would cost the capabilities, so
+// they are made ambient before.
+//
+//	parent                                   child
+//	  │ clone(NEWUSER|…), ambient caps, exec ──▶ │ runtime starts
+//	  │ newuidmap ∥ newgidmap, or write          │
+//	  │ ── J ──────────────────────────────────▶ │ Join returns
+//	  │ ◀───────────── the stage's own protocol ─▶ │
+//
+// The child keeps the caller's own user, group and supplementary groups, under
+// whatever numbers the map gives them: what the caller may read, it may read. It
+// has every capability over the namespace, also where the caller is not 0 in it.
+//
+// Which ids there are is decided elsewhere (userns/idmap, userns/probe); this
+// package acts.
+package userns
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"rl/userns/idmap"
+	"rl/userns/stage"
+	"rl/userns/sys"
+)
+
+// FdSocket is where a stage finds its socket; donated files follow.
+const FdSocket = 3
+
+// msgJoin tells the child that its ids exist.
+const msgJoin = 'J'
+
+// Config says what to start and where. Its zero value but for Stage and Map is
+// good: no further namespaces, standard streams on /dev/null.
+type Config struct {
+	Stage      string      // in the table of main
+	Args       []string    // after "rl __stage"
+	Env        []string    // besides the stage's variable
+	Map        idmap.Map   // the ids of the namespace
+	Helpers    bool        // write the map by newuidmap and newgidmap
+	Namespaces uintptr     // further CLONE_NEW* flags
+	Stdio      [3]*os.File // nil: /dev/null
+	Files      []*os.File  // donated as descriptors 4, 5, …
+	Dir        string      // working directory; "" is the parent's
+}
+
+// Child is a process in its own user namespace. The caller waits for it.
+type Child struct {
+	Pid    int
+	Socket *sys.Socket
+	maps   chan error
+}
+
+// Start clones the child and begins to write its maps. The child waits in Join
+// until Release.
+func Start(c Config) (*Child, error) {
+	ours, theirs, err := sys.Socketpair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	files := make([]uintptr, 0, 8)
+	for _, f := range c.Stdio {
+		if f == nil {
+			f = null
+		}
+		files = append(files, f.Fd())
+	}
+	files = append(files, uintptr(theirs.Fd()))
+	for _, f := range c.Files {
+		files = append(files, f.Fd())
+	}
+	pid, err := syscall.ForkExec("/proc/self/exe", stage.Argv(c.Stage, c.Args...), &syscall.ProcAttr{
+		Dir:   c.Dir,
+		Env:   stage.Env(c.Stage, c.Env...),
+		Files: files,
+		Sys: &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | c.Namespaces,
+			AmbientCaps: AllCaps(),
+			Setsid:      true,
+		},
+	})
+	runtime.KeepAlive(c)
+	if err != nil {
+		ours.Close()
+		return nil, explainClone(err)
+	}
+	child := &Child{Pid: pid, Socket: ours, maps: make(chan error, 1)}
+	go func() { child.maps <- writeMaps(pid, c) }()
+	return child, nil
+}
+
+// Release waits for the maps and lets the child go on. On failure the child is
+// killed, and waited for.
+func (c *Child) Release() error {
+	err := <-c.maps
+	if err == nil {
+		err = c.Socket.Send([]byte{msgJoin})
+	}
+	if err != nil {
+		c.Kill()
+		return err
+	}
+	return nil
+}
+
+// Kill ends the child and takes its exit status away.
+func (c *Child) Kill() {
+	unix.Kill(c.Pid, unix.SIGKILL)
+	c.Wait()
+	c.Socket.Close()
+}
+
+// Wait waits for the child's end.
+func (c *Child) Wait() (syscall.WaitStatus, error) {
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(c.Pid, &ws, 0, nil)
+		if err != syscall.EINTR {
+			return ws, err
+		}
+	}
+}
+
+// Join is the first thing that a stage does in its new user namespace: it waits
+// until the ids exist.
+func Join() (*sys.Socket, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(FdSocket, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return nil, errors.New("this is an inner stage of rl: rl itself starts it")
+	}
+	s := sys.SocketAt(FdSocket)
+	msg, _, err := s.Recv()
+	if err != nil {
+		return nil, fmt.Errorf("wait for the id maps: %w", err)
+	}
+	if msg[0] != msgJoin {
+		return nil, fmt.Errorf("wait for the id maps: unexpected message %q", msg)
+	}
+	return s, nil
+}
+
+func privileged(m idmap.Map) bool { return m.UIDs.Size() > 1 || m.GIDs.Size() > 1 }
+
+// AllCaps is every capability that the kernel knows: the ambient set of a stage
+// that is not user 0 in its namespace.
+func AllCaps() []uintptr {
+	last := uintptr(unix.CAP_LAST_CAP)
+	if b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap"); err == nil {
+		if n, err := strconv.Atoi(string(trimNewline(b))); err == nil {
+			last = uintptr(n)
+		}
+	}
+	caps := make([]uintptr, 0, last+1)
+	for c := uintptr(0); c <= last; c++ {
+		caps = append(caps, c)
+	}
+	return caps
+}
+
+func trimNewline(b []byte) []byte {
+	if n := len(b); n > 0 && b[n-1] == '\n' {
+		return b[:n-1]
+	}
+	return b
+}
