@@ -60,54 +60,61 @@ func abisOf(goarch string) ([]abi, error) {
 	return nil, fmt.Errorf("no system call table for the architecture %s", goarch)
 }
 
-// numbers of one call on every ABI, -1 where it has none.
-type numbers [columns]int32
+// A call is one line of the table.
+type call struct {
+	nr [columns]int32 // on every ABI, -1 where it has none
+
+	// Some calls of i386 can be reached through a gate too: another call that
+	// stands for many and says by its first argument which.
+	gate  int32  // the gate's number, 0 for none
+	mask  uint32 // of its first argument
+	place uint32 // which call
+}
 
 // calls is the parsed table. It costs about 50 µs, so it is made on first use
 // and never by a process that compiles no filter.
-var calls = sync.OnceValue(func() map[string]numbers {
-	m := make(map[string]numbers, strings.Count(table, "\n"))
+var calls = sync.OnceValue(func() map[string]call {
+	m := make(map[string]call, strings.Count(table, "\n"))
 	for rest := table; rest != ""; {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
 		name, line, _ := strings.Cut(line, " ")
-		var n numbers
-		for i := range n {
+		var c call
+		for i := range c.nr {
 			var field string
 			field, line, _ = strings.Cut(line, " ")
 			v, err := strconv.Atoi(field)
 			if err != nil {
 				v = -1 // "-"
 			}
-			n[i] = int32(v)
+			c.nr[i] = int32(v)
 		}
-		m[name] = n
+		m[name] = c
+	}
+	// A profile that speaks of "bind" means the one through socketcall(2) too;
+	// libseccomp does the same.
+	for _, g := range [...]struct {
+		call  string
+		mask  uint32
+		from  uint32
+		names string
+	}{
+		{"socketcall", 0xffffffff, 1, "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom " +
+			"shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg"},
+		{"ipc", 0xffff, 1, "semop semget semctl semtimedop"}, // the upper half is a version
+		{"ipc", 0xffff, 11, "msgsnd msgrcv msgget msgctl"},
+		{"ipc", 0xffff, 21, "shmat shmdt shmget shmctl"},
+	} {
+		place := g.from
+		for name := range strings.FieldsSeq(g.names) {
+			c, ok := m[name]
+			if !ok {
+				c.nr = [columns]int32{-1, -1, -1, -1, -1} // send and recv exist behind the gate only
+			}
+			c.gate, c.mask, c.place = m[g.call].nr[col386], g.mask, place
+			m[name] = c
+			place++
+		}
 	}
 	return m
-})
-
-// A gate is a call of i386 that stands for many: the first argument says which.
-type gate struct {
-	call string
-	mask uint64
-	nr   map[string]uint64
-}
-
-// gates makes the table of socketcall(2) and ipc(2). A profile that speaks of
-// "bind" means the one through the gate too; libseccomp does the same.
-var gates = sync.OnceValue(func() []gate {
-	list := func(from uint64, names string) map[string]uint64 {
-		m := map[string]uint64{}
-		for i, name := range strings.Fields(names) {
-			m[name] = from + uint64(i)
-		}
-		return m
-	}
-	return []gate{
-		{"socketcall", 0xffffffff, list(1, "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom "+
-			"shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg")},
-		{"ipc", 0xffff, list(1, "semop semget semctl semtimedop")}, // the upper half is a version
-		{"ipc", 0xffff, list(11, "msgsnd msgrcv msgget msgctl")},
-		{"ipc", 0xffff, list(21, "shmat shmdt shmget shmctl")},
-	}
 })
