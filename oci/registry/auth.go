@@ -105,7 +105,9 @@ func (a *authorizer) token(ctx context.Context, c challenge) (string, error) {
 		return "", err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return "", newStatusError(resp)
+		refusal := newStatusError(resp)
+		refusal.token = true
+		return "", refusal
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxToken+1))
@@ -166,7 +168,8 @@ func (a *authorizer) send(ctx context.Context, method, url, form string) (*http.
 	} else if basic := a.stored.basic(); basic != "" {
 		req.Header.Set("Authorization", basic)
 	}
-	return a.client.http.Do(req)
+	resp, err := a.client.http.Do(req)
+	return resp, bare(err)
 }
 
 // realm is where the token service is, if it may be there: a registry that

@@ -154,7 +154,8 @@ func (c *client) send(ctx context.Context, path string, header http.Header, auth
 		case err == nil:
 			c.settle(scheme)
 			return resp, nil
-		case first == nil:
+		}
+		if err = bare(err); first == nil {
 			first = err
 		}
 		if !otherScheme(err) {
@@ -170,13 +171,6 @@ func (c *client) settle(scheme string) {
 	c.mu.Lock()
 	c.schemes = []string{scheme}
 	c.mu.Unlock()
-}
-
-// scheme is the one in use, or the one that will be tried first.
-func (c *client) scheme() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.schemes[0]
 }
 
 func mediaType(header string) string {

@@ -63,7 +63,7 @@ func lookup(ctx context.Context, domain, path string) credential {
 	var trouble error
 	for _, place := range places() {
 		raw, err := place.read()
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		var file authFile

@@ -30,6 +30,7 @@ const (
 type statusError struct {
 	code  int
 	host  string        // who answered
+	token bool          // it was asked for a token
 	after time.Duration // Retry-After
 	codes []string      // "MANIFEST_UNKNOWN", …
 	says  string        // the first message, printable
@@ -102,14 +103,14 @@ func printable(s string) string {
 	return s
 }
 
-// inner is the text of an error without the URL net/http puts before it: a
-// redirect's address may hold a signature, and is noise in any case.
-func inner(err error) string {
+// bare takes off the URL that net/http puts before an error: a redirect's
+// address may hold a signature, and is noise in any case.
+func bare(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
-		err = u.Err
+		return u.Err
 	}
-	return printable(err.Error())
+	return err
 }
 
 // explain turns a failure into words and a remedy. kind is "manifest" or
@@ -118,10 +119,9 @@ func (c *client) explain(err error, kind, name string) error {
 	var status *statusError
 	var told *fault.Error
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.As(err, new(*url.Error)):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		errors.As(err, &told), errors.Is(err, oci.ErrCorrupt):
 		return err
-	case errors.As(err, &told), errors.Is(err, oci.ErrCorrupt):
-		return unURL(err)
 	case errors.As(err, &status):
 		return c.explainStatus(err, status, kind, name)
 	}
@@ -130,8 +130,12 @@ func (c *client) explain(err error, kind, name string) error {
 
 func (c *client) explainStatus(err error, s *statusError, kind, name string) error {
 	switch {
+	case s.host != c.host && !s.token:
+		return fault.New("the registry sent us there; try again", "%w", err)
 	case s.code == http.StatusUnauthorized || s.code == http.StatusForbidden || s.has("DENIED", "UNAUTHORIZED"):
 		return c.explainDenied(s)
+	case s.token:
+		return fault.New("try again later", "no token for the registry %s: %w", c.host, err)
 	case s.code == http.StatusNotFound && kind == "blob":
 		return fault.New("the image is incomplete at the registry; have it pushed again",
 			"%w: the registry %s lacks the blob %s", oci.ErrNotFound, c.host, name)
@@ -177,9 +181,9 @@ func (c *client) explainConnection(err error) error {
 	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &op) && op.Op == "proxyconnect":
-		return fault.New("check HTTPS_PROXY, HTTP_PROXY and NO_PROXY", "cannot reach the proxy for %s: %s", c.host, inner(err))
+		return fault.New("check HTTPS_PROXY, HTTP_PROXY and NO_PROXY", "cannot reach the proxy for %s: %s", c.host, printable(err.Error()))
 	case errors.As(err, &dns):
-		return fault.New("check the spelling of the registry, and the network", "cannot find the registry %s: %s", dns.Name, inner(err))
+		return fault.New("check the spelling of the registry, and the network", "cannot find the registry %s: %s", dns.Name, printable(err.Error()))
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fault.New("is a registry running there?", "cannot reach the registry %s: connection refused", c.host)
 	case isPlainServer(err):
@@ -187,21 +191,8 @@ func (c *client) explainConnection(err error) error {
 			"the registry %s does not speak https", c.host)
 	case errors.As(err, &cert):
 		return fault.New("name its authority in SSL_CERT_FILE; or, if it is your own, use --tls-verify=false or list it in insecure-registries",
-			"the registry %s has a certificate nobody here trusts: %s", c.host, inner(err))
+			"the registry %s has a certificate nobody here trusts: %s", c.host, printable(err.Error()))
 	}
 	return fault.New("check the network, then try again: what has been downloaded is kept",
-		"cannot read from the registry %s: %w", c.host, unURL(err))
+		"cannot read from the registry %s: %w", c.host, err)
 }
-
-// unURL keeps an error's identity and drops the URL from its text.
-func unURL(err error) error {
-	if errors.As(err, new(*url.Error)) {
-		return &quiet{err}
-	}
-	return err
-}
-
-type quiet struct{ err error }
-
-func (q *quiet) Error() string { return inner(q.err) }
-func (q *quiet) Unwrap() error { return q.err }

@@ -9,8 +9,8 @@
 //	      └ transport: proxies, TLS, redirects transport.go
 //
 // It is plain HTTP over four kinds of URL (manifests, blobs, a token, whatever a
-// blob redirects to) and writes nothing: only GET is ever sent to a registry. A
-// blob's stream survives cut connections, which is why it is written here and not taken
+// blob redirects to) and writes nothing: a registry is only
+// ever sent GET. A blob's stream survives cut connections, which is why it is written here and not taken
 // from a library. Blobs are not verified (the store does that, once, while it
 // writes them); manifests are.
 //

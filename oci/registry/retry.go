@@ -24,7 +24,7 @@ var errStalled = errors.New("the connection went silent")
 // cutError is an answer that ended before its end: always worth another try.
 type cutError struct{ err error }
 
-func (e *cutError) Error() string { return "the connection was cut: " + inner(e.err) }
+func (e *cutError) Error() string { return "the connection was cut: " + printable(e.err.Error()) }
 func (e *cutError) Unwrap() error { return e.err }
 
 // backoff counts attempts and waits between them: exponentially longer, with
