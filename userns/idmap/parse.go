@@ -2,6 +2,7 @@ package idmap
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"strconv"
@@ -22,12 +23,12 @@ const maxLine = 4096
 func ParseSub(r io.Reader, file, name string, uid uint32) ([]Span, error) {
 	id := strconv.FormatUint(uint64(uid), 10)
 	var c collector
-	err := eachLine(r, file, func(n int, line string) error {
-		owner, rest, ok := strings.Cut(line, ":")
-		if !ok || owner == "" || owner != name && owner != id {
+	err := eachLine(r, file, func(n int, line []byte) error {
+		owner, rest, ok := bytes.Cut(line, []byte(":"))
+		if !ok || len(owner) == 0 || string(owner) != name && string(owner) != id {
 			return nil
 		}
-		start, count, ok := strings.Cut(rest, ":")
+		start, count, ok := strings.Cut(string(rest), ":")
 		if !ok {
 			return lineError(file, n, "not of the form owner:start:count")
 		}
@@ -45,8 +46,8 @@ func ParseSub(r io.Reader, file, name string, uid uint32) ([]Span, error) {
 func ParseGetsubids(r io.Reader) ([]Span, error) {
 	const file = "getsubids"
 	var c collector
-	err := eachLine(r, file, func(n int, line string) error {
-		f := strings.Fields(line)
+	err := eachLine(r, file, func(n int, line []byte) error {
+		f := strings.Fields(string(line))
 		if len(f) != 4 || !strings.HasSuffix(f[0], ":") {
 			return lineError(file, n, "not of the form \"number: owner start count\"")
 		}
@@ -61,8 +62,8 @@ func ParseGetsubids(r io.Reader) ([]Span, error) {
 // ParseProcMap reads the contents of /proc/PID/uid_map or gid_map (file, for errors).
 func ParseProcMap(r io.Reader, file string) (Ranges, error) {
 	var out Ranges
-	err := eachLine(r, file, func(n int, line string) error {
-		f := strings.Fields(line)
+	err := eachLine(r, file, func(n int, line []byte) error {
+		f := strings.Fields(string(line))
 		if len(f) != 3 {
 			return lineError(file, n, "not three numbers")
 		}
@@ -130,7 +131,7 @@ func lineError(file string, line int, why string) error {
 
 // eachLine calls do for every line that is not blank, a comment, or too long
 // to mean anything. It holds one line in memory, whatever the file's size.
-func eachLine(r io.Reader, file string, do func(n int, line string) error) error {
+func eachLine(r io.Reader, file string, do func(n int, line []byte) error) error {
 	in := bufio.NewReaderSize(r, maxLine)
 	for n := 1; ; n++ {
 		line, err := in.ReadSlice('\n')
@@ -142,7 +143,7 @@ func eachLine(r io.Reader, file string, do func(n int, line string) error) error
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fault.New("", "reading %s: %w", file, err)
 		}
-		if text := strings.TrimSpace(string(line)); !long && text != "" && text[0] != '#' {
+		if text := bytes.TrimSpace(line); !long && len(text) > 0 && text[0] != '#' {
 			if err := do(n, text); err != nil {
 				return err
 			}
