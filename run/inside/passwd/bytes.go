@@ -75,12 +75,3 @@ func hasNUL(line []byte) bool {
 	}
 	return false
 }
-
-func holds(ids []int, id int) bool {
-	for _, have := range ids {
-		if have == id {
-			return true
-		}
-	}
-	return false
-}

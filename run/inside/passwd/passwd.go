@@ -73,13 +73,19 @@ func Groups(group []byte, user string) []int {
 		return nil
 	}
 	var gids []int
+	var seen map[int]bool // an image may list thousands
 	for len(group) > 0 && len(gids) < maxGroups {
 		var line []byte
 		line, group = nextLine(group)
 		_, gid, members, ok := groupLine(line)
-		if ok && contains(members, user) && !holds(gids, gid) {
-			gids = append(gids, gid)
+		if !ok || !contains(members, user) || seen[gid] {
+			continue
 		}
+		if seen == nil {
+			seen = make(map[int]bool)
+		}
+		seen[gid] = true
+		gids = append(gids, gid)
 	}
 	return gids
 }
