@@ -2,6 +2,7 @@ package seccomp
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -118,3 +119,27 @@ var calls = sync.OnceValue(func() map[string]call {
 	}
 	return m
 })
+
+// An Entry is one way to make a system call: seccomp_data's arch and number.
+type Entry struct {
+	Arch   uint32
+	Number uint32
+}
+
+// Entries lists how a call can be made on this machine, by its name.
+func Entries(name string) []Entry { return entriesOn(runtime.GOARCH, name) }
+
+func entriesOn(goarch, name string) []Entry {
+	abis, err := abisOf(goarch)
+	c, ok := calls()[name]
+	if err != nil || !ok {
+		return nil
+	}
+	var out []Entry
+	for _, b := range abis {
+		if c.nr[b.column] >= 0 {
+			out = append(out, Entry{b.audit, b.base + uint32(c.nr[b.column])})
+		}
+	}
+	return out
+}
