@@ -1,0 +1,112 @@
+package monitor
+
+import (
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"rl/run/inside"
+)
+
+// attend lets init go on and stays with it until its end.
+func (m *monitor) attend() error {
+	if err := m.init.socket.Send([]byte{inside.MsgGo}); err != nil {
+		m.init.kill()
+		return err
+	}
+	go m.obey()
+	running, err := m.hear()
+	if err != nil || !running {
+		m.init.wait()
+		return err
+	}
+	m.front.Send([]byte{MsgRunning})
+	status, err := m.reap()
+	if err != nil {
+		return err
+	}
+	return m.exit(status)
+}
+
+// obey does what the front says. Its end, without a word, ends the container.
+func (m *monitor) obey() {
+	for {
+		msg, files, err := m.front.Recv()
+		if err != nil {
+			m.mu.Lock()
+			detached := m.detached
+			m.mu.Unlock()
+			if !detached {
+				m.init.signal(int(unix.SIGKILL))
+			}
+			return
+		}
+		for _, f := range files {
+			f.Close()
+		}
+		switch msg[0] {
+		case MsgSignal:
+			if len(msg) > 1 {
+				m.init.signal(int(msg[1]))
+			}
+		case MsgDetach:
+			m.detach()
+		}
+	}
+}
+
+// detach goes on without a front. The terminal is read from now on, or the
+// workload would block when its buffer is full.
+func (m *monitor) detach() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.detached = true
+	if m.master != nil {
+		go io.Copy(io.Discard, m.master)
+	}
+}
+
+// reap waits for the workload. As pid 1 of the outer pid namespace the monitor
+// also inherits what the container's namespace leaves behind.
+func (m *monitor) reap() (syscall.WaitStatus, error) {
+	for {
+		var ws syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &ws, 0, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return ws, err
+		case pid == m.init.pid:
+			return ws, nil
+		}
+	}
+}
+
+// exit records how the workload ended, cleans up and tells the front.
+func (m *monitor) exit(ws syscall.WaitStatus) error {
+	code := ws.ExitStatus()
+	if ws.Signaled() {
+		code = 128 + int(ws.Signal())
+	}
+	if !m.conf.Remove {
+		if err := os.WriteFile(m.path("exit"), []byte(itoa(code)+"\n"), 0o600); err != nil {
+			m.notice("the exit status was not recorded: " + err.Error())
+		}
+	}
+	for i := len(m.undo) - 1; i >= 0; i-- {
+		if err := m.undo[i](); err != nil {
+			m.notice(err.Error())
+		}
+	}
+	m.undo = nil
+	if m.conf.Remove {
+		m.conf.Remove = false
+		if err := m.remove(); err != nil {
+			m.notice(err.Error())
+		}
+	}
+	m.front.Send([]byte{MsgExit, byte(code)})
+	return nil
+}

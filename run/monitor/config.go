@@ -1,0 +1,78 @@
+// Package monitor is the process that stands behind one container for as long as
+// it lives: in the container's user namespace, over its root file system, but in
+// the host's network namespace.
+//
+//	front                                monitor                              init
+//	  │ userns.Start ─────────────────────▶ │  runtime starts
+//	  │ newuidmap ∥ newgidmap               │
+//	  │ ── J ─────────────────────────────▶ │  maps exist
+//	  │ ── C [config, program, lock] ─────▶ │ clone(NEWPID|…) ──────────────────▶ │
+//	  │                                     │ mounts the root file system          │ see run/inside
+//	  │                                     │ ── G ──────────────────────────────▶ │
+//	  │ ◀── N text ──────────────────────── │ ◀── N text                           │
+//	  │ ◀── P [master] ──────────────────── │ ◀── P [master]                       │
+//	  │ ◀── R ───────────────────────────── │ ◀── EOF: execve succeeded            │
+//	  │ ◀── E code text ─────────────────── │ ◀── E code text, or its own failure
+//	  │ ── S signal, D detach ────────────▶ │ kill
+//	  │ ◀── X status ────────────────────── │ wait4, clean up
+//
+// The bonds. The monitor is pid 1 of a pid namespace around the container's
+// own, so when it dies, however it dies, the kernel ends the container, whatever
+// the workload did to its credentials. When the front dies its socket reads end
+// of file, and unless it had detached, the monitor kills the container and cleans
+// up. With --pid=host there is no such namespace: PDEATHSIG and the front's pidfd
+// stand in.
+package monitor
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"rl/run/rootfs"
+)
+
+// Stage is the monitor's name in the table of stages.
+const Stage = "monitor"
+
+// The messages between the front and the monitor, by their first byte.
+const (
+	MsgConfig   = 'C' // with three descriptors: Config, Program and the container's lock
+	MsgSignal   = 'S' // then the signal's number
+	MsgDetach   = 'D' // the front leaves, the container lives
+	MsgNotice   = 'N' // then text
+	MsgTerminal = 'P' // with the master
+	MsgRunning  = 'R' // the workload was executed
+	MsgError    = 'E' // then the exit status and text
+	MsgExit     = 'X' // then the exit status
+)
+
+// Config is what the monitor is told. Paths are absolute, of the host.
+type Config struct {
+	ID         string
+	Dir        string      // the container's directory
+	Tree       rootfs.Tree // its root file system
+	Driver     string      // "" or a pinned rung of the rootfs ladder
+	Namespaces uintptr     // CLONE_NEW* of init
+	HostPid    bool        // no pid namespaces: bind init's life to the monitor otherwise
+	Volumes    []Volume    // filled from the image before init starts
+	Remove     bool        // remove the container at its end
+	Reaper     bool        // init wants this executable
+	Plain      string      // not "": a directory that is the root file system, no layers (--rootfs)
+}
+
+// Volume is a directory of the container that outlives its root file system.
+type Volume struct {
+	Dir    string // on the host
+	Target string // in the container; its content there is copied once
+}
+
+// Encode gives the config as bytes for the front to send.
+func (c *Config) Encode() ([]byte, error) { return json.Marshal(c) }
+
+func decode(b []byte) (*Config, error) {
+	c := new(Config)
+	if err := json.Unmarshal(b, c); err != nil {
+		return nil, fmt.Errorf("read the monitor's configuration: %w", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,135 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"rl/run/inside"
+	"rl/run/inside/seccomp/notify"
+	"rl/userns"
+	"rl/userns/stage"
+	"rl/userns/sys"
+)
+
+// process is init, later the workload.
+type process struct {
+	pid    int
+	socket *sys.Socket
+}
+
+func (p *process) signal(n int) error { return unix.Kill(p.pid, syscall.Signal(n)) }
+
+func (p *process) kill() { p.signal(int(unix.SIGKILL)); p.wait() }
+
+func (p *process) wait() (syscall.WaitStatus, error) {
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(p.pid, &ws, 0, nil)
+		if err != syscall.EINTR {
+			return ws, err
+		}
+	}
+}
+
+// startInit clones init into its namespaces. The executable is reached through a
+// read-only mount, so that the container cannot write to it by /proc/1/exe.
+func (m *monitor) startInit() error {
+	exe, err := sys.Executable()
+	if err != nil {
+		return fmt.Errorf("open rl's own executable: %w", err)
+	}
+	defer exe.Close()
+	ours, theirs, err := sys.Socketpair()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	attr := &syscall.SysProcAttr{Cloneflags: m.conf.Namespaces, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 { // execve would cost the capabilities
+		attr.AmbientCaps = userns.AllCaps()
+	}
+	files := []uintptr{0, 1, 2, uintptr(theirs.Fd()), m.program.Fd()}
+	if m.conf.Reaper {
+		files = append(files, exe.Fd())
+	}
+	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
+		Env: stage.Env(inside.Stage), Files: files, Sys: attr,
+	})
+	if err != nil {
+		ours.Close()
+		return explainInit(err)
+	}
+	m.init = process{pid: pid, socket: ours}
+	m.program.Close()
+	return forgetStdio()
+}
+
+// forgetStdio lets go of the workload's standard streams: whoever reads from a
+// pipe waits for the workload only.
+func forgetStdio() error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for fd := range 3 {
+		if err := unix.Dup3(int(null.Fd()), fd, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func explainInit(err error) error {
+	if err == syscall.ENOSPC {
+		return fmt.Errorf("create the container's namespaces: %w: a limit in /proc/sys/user (max_pid_namespaces, max_net_namespaces, …) is exhausted", err)
+	}
+	return fmt.Errorf("create the container's namespaces: %w", err)
+}
+
+// hear listens to init until it has become the workload. It tells whether it
+// did.
+func (m *monitor) hear() (running bool, err error) {
+	defer m.init.socket.Close()
+	for {
+		msg, files, err := m.init.socket.Recv()
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		switch msg[0] {
+		case inside.MsgNotice:
+			m.front.Send(msg) // N is N
+		case inside.MsgTerminal:
+			if len(files) == 1 {
+				m.terminal(files[0])
+			}
+		case inside.MsgListener:
+			if len(files) == 1 {
+				go serve(files[0])
+			}
+		case inside.MsgError:
+			return false, m.front.Send(append([]byte{MsgError}, msg[1:]...))
+		}
+	}
+}
+
+// serve answers the system calls that the fake root's filter hands over.
+func serve(listener *os.File) {
+	defer listener.Close()
+	notify.Serve(context.Background(), int(listener.Fd()))
+}
+
+func (m *monitor) terminal(master *os.File) {
+	m.mu.Lock()
+	m.master = master
+	m.mu.Unlock()
+	m.front.Send([]byte{MsgTerminal}, int(master.Fd()))
+}

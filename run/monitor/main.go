@@ -1,0 +1,172 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"rl/run/rootfs"
+	"rl/userns"
+	"rl/userns/sys"
+	"rl/userns/sys/fault"
+)
+
+// Main is the stage's main function.
+func Main() int {
+	runtime.LockOSThread() // PDEATHSIG of init is this thread's
+	front, err := userns.Join()
+	if err != nil {
+		if front == nil {
+			fmt.Fprintln(os.Stderr, "rl:", err)
+		}
+		return 125
+	}
+	m := &monitor{front: front}
+	err = m.run()
+	if err != nil && !errors.Is(err, io.EOF) {
+		m.report(err)
+	}
+	return 0
+}
+
+type monitor struct {
+	front   *sys.Socket
+	conf    *Config
+	program *os.File
+	lock    *os.File // held for life: a free lock says that the container is dead
+	init    process
+	undo    []func() error
+
+	mu       sync.Mutex
+	detached bool
+	master   *os.File
+}
+
+// run is a container's life.
+func (m *monitor) run() (err error) {
+	if err := m.receive(); err != nil {
+		return err
+	}
+	defer func() {
+		for i := len(m.undo) - 1; i >= 0; i-- {
+			err = errors.Join(err, m.undo[i]())
+		}
+		if m.conf.Remove {
+			err = errors.Join(err, m.remove())
+		}
+	}()
+	// Init starts while the root file system is mounted: it waits for G.
+	if err := m.startInit(); err != nil {
+		return err
+	}
+	if err := m.mount(); err != nil {
+		m.init.kill()
+		return err
+	}
+	return m.attend()
+}
+
+// receive waits for the config. The front may close the socket instead: it found
+// that there is nothing to run.
+func (m *monitor) receive() error {
+	msg, files, err := m.front.Recv()
+	if err != nil {
+		return err
+	}
+	if msg[0] != MsgConfig || len(files) != 3 {
+		return fmt.Errorf("unexpected message %q from the front", msg)
+	}
+	m.program, m.lock = files[1], files[2]
+	data, err := io.ReadAll(io.NewSectionReader(files[0], 0, 64<<20))
+	if err != nil {
+		return err
+	}
+	files[0].Close()
+	m.conf, err = decode(data)
+	return err
+}
+
+// mount puts the root file system together.
+func (m *monitor) mount() error {
+	if m.conf.Plain != "" {
+		if err := sys.Mount(m.conf.Plain, m.conf.Tree.Target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return err
+		}
+	} else {
+		ladder, err := rootfs.Choose(m.conf.Driver)
+		if err != nil {
+			return err
+		}
+		if err := m.ownUpper(); err != nil {
+			return err
+		}
+		unmount, err := ladder.Mount(m.conf.Tree)
+		if err != nil {
+			return fmt.Errorf("mount the root file system: %w", err)
+		}
+		m.undo = append(m.undo, unmount)
+		for _, missed := range ladder.Missed() {
+			m.notice(fmt.Sprintf("rootfs: %s was not available: %v", missed.Driver, missed.Err))
+		}
+	}
+	for _, v := range m.conf.Volumes {
+		if err := fill(m.conf.Tree.Target, v); err != nil {
+			return fmt.Errorf("fill the volume at %s: %w", v.Target, err)
+		}
+	}
+	return nil
+}
+
+// ownUpper makes the upper directory root's: the front made it as the caller,
+// whom a map with keep-id does not call 0. The overlay's root shows its owner.
+func (m *monitor) ownUpper() error {
+	if m.conf.Tree.Upper == "" || os.Getuid() == 0 {
+		return nil
+	}
+	err := os.Chown(m.conf.Tree.Upper, 0, 0)
+	if errors.Is(err, syscall.EINVAL) { // a single id that is not 0
+		return nil
+	}
+	return err
+}
+
+// remove deletes the container's directory from inside its user namespace, where
+// the files of subordinate ids can be deleted.
+func (m *monitor) remove() error {
+	if err := rootfs.RemoveAll(m.conf.Dir); err != nil {
+		return fmt.Errorf("remove the container: %w", err)
+	}
+	return nil
+}
+
+// report tells the front why there is no container.
+func (m *monitor) report(err error) {
+	code := 125
+	text := err.Error()
+	var f *fault.Error
+	if errors.As(err, &f) {
+		if f.Code != 0 {
+			code = f.Code
+		}
+		if f.Hint != "" {
+			text += "\n" + f.Hint
+		}
+	}
+	if len(text) > sys.MaxMessage-16 {
+		text = text[:sys.MaxMessage-16]
+	}
+	m.front.Send(append([]byte{MsgError, byte(code)}, text...))
+}
+
+func (m *monitor) notice(text string) {
+	m.front.Send(append([]byte{MsgNotice}, text...))
+}
+
+func (m *monitor) path(name string) string { return filepath.Join(m.conf.Dir, name) }
