@@ -104,13 +104,19 @@ func quoteAppArmor(path string) string {
 }
 
 func (f *Facts) appArmorRemedy() string {
+	return "as root, write this to /etc/apparmor.d/rl and run `apparmor_parser -r /etc/apparmor.d/rl`:\n" + AppArmorProfile(f.exe())
+}
+
+// exe is the path of this program, for the texts of remedies.
+func (f *Facts) exe() string {
 	exe, err := os.Executable()
-	if err == nil {
-		if real, err := filepath.EvalSymlinks(exe); err == nil {
-			exe = real
-		}
+	if err != nil {
+		return "/usr/local/bin/rl"
 	}
-	return "as root, write this to /etc/apparmor.d/rl and run `apparmor_parser -r /etc/apparmor.d/rl`:\n" + AppArmorProfile(exe)
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		return real
+	}
+	return exe
 }
 
 // filtered reports whether this process runs under a seccomp filter.

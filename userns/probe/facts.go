@@ -16,22 +16,26 @@ import (
 type Facts struct {
 	h Host
 
-	user      memo[string]
-	caps      memo[uint64]
-	uidMap    memo[idMap]
-	gidMap    memo[idMap]
-	setgroups memo[bool]
-	subUIDs   memo[subIDs]
-	subGIDs   memo[subIDs]
-	nssSubid  memo[string]
-	newuidmap memo[Tool]
-	newgidmap memo[Tool]
-	osRelease memo[map[string]string]
-	store     memo[dirChoice]
-	runtime   memo[dirChoice]
-	usernsTry memo[Outcome]
-	procTrial memo[Outcome]
-	ovlTrial  memo[Outcome]
+	ids        memo[[2]int]
+	initial    memo[bool]
+	passwdLine memo[[]string]
+	user       memo[string]
+	nnp        memo[bool]
+	caps       memo[uint64]
+	uidMap     memo[idMap]
+	gidMap     memo[idMap]
+	setgroups  memo[bool]
+	subUIDs    memo[subIDs]
+	subGIDs    memo[subIDs]
+	nssSubid   memo[string]
+	newuidmap  memo[Tool]
+	newgidmap  memo[Tool]
+	osRelease  memo[map[string]string]
+	store      memo[dirChoice]
+	runtime    memo[dirChoice]
+	usernsTry  memo[Outcome]
+	procTrial  memo[Outcome]
+	ovlTrial   memo[Outcome]
 }
 
 // New gives the facts of a host; New(Host{}) those of this machine.
@@ -54,38 +58,47 @@ func (m *memo[T]) get(find func() T) T {
 	return m.v
 }
 
-// UID and GID are the effective ids of the caller, in its user namespace.
-func (f *Facts) UID() int { uid, _ := f.h.IDs(); return uid }
+// UID is the effective user id of the caller, in its user namespace.
+func (f *Facts) UID() int { return f.who()[0] }
 
-// GID is the effective group of the caller.
-func (f *Facts) GID() int { _, gid := f.h.IDs(); return gid }
+// GID is the effective group id of the caller.
+func (f *Facts) GID() int { return f.who()[1] }
+
+func (f *Facts) who() [2]int {
+	return f.ids.get(func() [2]int { uid, gid := f.h.IDs(); return [2]int{uid, gid} })
+}
 
 // User is the caller's login name: from /etc/passwd, else (LDAP: this binary
 // has no NSS) from $USER, else its number. newuidmap checks the name itself,
 // so a wrong $USER gains nothing.
 func (f *Facts) User() string {
 	return f.user.get(func() string {
-		uid := strconv.Itoa(f.UID())
-		if p := f.passwd(uid); len(p) > 0 {
+		if p := f.passwd(); p != nil {
 			return p[0]
 		}
 		if u := f.h.Getenv("USER"); u != "" {
 			return u
 		}
-		return uid
+		return strconv.Itoa(f.UID())
 	})
 }
 
 // passwd gives the fields of the caller's line of /etc/passwd, or nil.
-func (f *Facts) passwd(uid string) []string {
-	b, _ := f.h.ReadFile("/etc/passwd")
-	for line := range strings.Lines(string(b)) {
-		p := strings.Split(strings.TrimSpace(line), ":")
-		if len(p) >= 6 && p[2] == uid {
-			return p
+func (f *Facts) passwd() []string {
+	return f.passwdLine.get(func() []string {
+		b, _ := f.h.ReadFile("/etc/passwd")
+		uid := []byte(":" + strconv.Itoa(f.UID()) + ":")
+		for line := range bytes.Lines(b) {
+			if !bytes.Contains(line, uid) {
+				continue
+			}
+			p := strings.Split(strings.TrimSpace(string(line)), ":")
+			if len(p) >= 6 && p[2] == strconv.Itoa(f.UID()) {
+				return p
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // Home is the caller's home directory: $HOME, else that of /etc/passwd, else "".
@@ -93,7 +106,7 @@ func (f *Facts) Home() string {
 	if h := f.h.Getenv("HOME"); strings.HasPrefix(h, "/") {
 		return h
 	}
-	if p := f.passwd(strconv.Itoa(f.UID())); len(p) > 0 {
+	if p := f.passwd(); p != nil {
 		return p[5]
 	}
 	return ""
@@ -105,7 +118,17 @@ func (f *Facts) HasCap(c int) bool {
 }
 
 // NoNewPrivs reports whether setuid programs have no effect for the caller.
-func (f *Facts) NoNewPrivs() bool { return f.h.NoNewPrivs() }
+func (f *Facts) NoNewPrivs() bool { return f.nnp.get(f.h.NoNewPrivs) }
+
+// Initial reports whether the caller is in the host's own user namespace. Its
+// inode has a fixed number (0xEFFFFFFD, linux/proc_ns.h: PROC_USER_INIT_INO). One
+// system call then stands for reading three files of /proc.
+func (f *Facts) Initial() bool {
+	return f.initial.get(func() bool {
+		name, err := f.h.Readlink("/proc/self/ns/user")
+		return err == nil && name == "user:[4026531837]"
+	})
+}
 
 type idMap struct {
 	rs  idmap.Ranges
@@ -126,6 +149,9 @@ func (f *Facts) GIDs() (idmap.Ranges, error) {
 }
 
 func (f *Facts) readMap(path string) (m idMap) {
+	if f.Initial() {
+		return idMap{rs: idmap.Ranges{{Size: 1<<32 - 1}}}
+	}
 	b, err := f.h.ReadFile(path)
 	if err != nil {
 		return idMap{err: err}
@@ -137,7 +163,7 @@ func (f *Facts) readMap(path string) (m idMap) {
 // Setgroups reports whether setgroups(2) is allowed in this user namespace. A
 // namespace made by `unshare -r` denies it, and so do all below it.
 func (f *Facts) Setgroups() bool {
-	return f.setgroups.get(func() bool {
+	return f.Initial() || f.setgroups.get(func() bool {
 		b, err := f.h.ReadFile("/proc/self/setgroups")
 		return err != nil || strings.TrimSpace(string(b)) != "deny"
 	})

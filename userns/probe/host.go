@@ -28,6 +28,7 @@ type Host struct {
 	Access   func(path string, mode uint32) error // with the effective ids
 	Xattr    func(path, name string, buf []byte) (int, error)
 	Mkdir    func(path string, mode uint32) error
+	Readlink func(path string) (string, error)
 
 	Caps       func() (effective uint64, err error) // of this thread
 	Bounding   func(capability uintptr) bool        // is it in the bounding set
@@ -38,6 +39,12 @@ type Host struct {
 	Run func(path string, args ...string) (string, error)
 	// Try makes a system call in a throw-away child.
 	Try func(Trial) Outcome
+	// TryDir tries what a store needs of a directory, on files of its own.
+	TryDir func(dir string) DirTrial
+	// Uname gives release and machine.
+	Uname func() (release, machine string)
+	// Terminal reports whether a descriptor is a terminal.
+	Terminal func(fd int) bool
 }
 
 // fill puts the real machine into every field that is not set.
@@ -80,6 +87,18 @@ func (h *Host) fill() {
 	if h.Try == nil {
 		h.Try = h.realTry
 	}
+	if h.TryDir == nil {
+		h.TryDir = h.realTryDir
+	}
+	if h.Uname == nil {
+		h.Uname = uname
+	}
+	if h.Terminal == nil {
+		h.Terminal = func(fd int) bool {
+			_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+			return err == nil
+		}
+	}
 }
 
 func (h *Host) fillFiles() {
@@ -105,6 +124,13 @@ func (h *Host) fillFiles() {
 	}
 	if h.Xattr == nil {
 		h.Xattr = func(p, name string, buf []byte) (int, error) { return unix.Getxattr(root+p, name, buf) }
+	}
+	if h.Readlink == nil {
+		h.Readlink = func(p string) (string, error) {
+			var buf [256]byte
+			n, err := unix.Readlink(root+p, buf[:])
+			return string(buf[:max(n, 0)]), err
+		}
 	}
 	if h.Mkdir == nil {
 		h.Mkdir = func(p string, mode uint32) error { return unix.Mkdir(root+p, mode) }
@@ -133,27 +159,39 @@ func readFile(path string) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, 0, 2048)
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
+	var buf [4096]byte // on the stack; most files fit
+	n, err := readFull(fd, buf[:])
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	out := append([]byte(nil), buf[:n]...)
+	for n == len(buf) {
+		if n, err = readFull(fd, buf[:]); err != nil {
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
 		}
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		out = append(out, buf[:n]...)
+	}
+	return out, nil
+}
+
+// readFull reads until buf is full or the file ends. A short read counts as
+// its end when it stops inside the first page, as reads of regular files and
+// of the one-record files of procfs do.
+func readFull(fd int, buf []byte) (n int, err error) {
+	for n < len(buf) {
+		m, err := unix.Read(fd, buf[n:])
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+			return n, err
 		}
-		if n == 0 {
-			return buf, nil
-		}
-		short := n < cap(buf)-len(buf)
-		buf = buf[:len(buf)+n]
-		if short && len(buf) < 2048 { // procfs and small regular files end with a short read
-			return buf, nil
+		n += m
+		if m == 0 || n < 1024 {
+			return n, nil
 		}
 	}
+	return n, nil
 }
 
 func effectiveCaps() (uint64, error) {
@@ -163,4 +201,12 @@ func effectiveCaps() (uint64, error) {
 		return 0, err
 	}
 	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32, nil
+}
+
+func uname() (release, machine string) {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "", ""
+	}
+	return unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:])
 }

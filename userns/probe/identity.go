@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -59,7 +60,7 @@ func (f *Facts) straight(c *Choice) bool {
 	for _, need := range []int{unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETFCAP} {
 		if !f.HasCap(need) {
 			if f.UID() != 0 {
-				c.miss(Straight, fmt.Sprintf("uid %d does not hold the ids of this host", f.UID()), "")
+				c.miss(Straight, "uid "+strconv.Itoa(f.UID())+" may map only itself", "")
 			} else {
 				c.miss(Straight, "root here does not hold "+capName(need), "let the outer container keep it: --cap-add "+capName(need)[4:])
 			}
@@ -73,7 +74,7 @@ func (f *Facts) straight(c *Choice) bool {
 			n := min(fromZero(uids), fromZero(gids))
 			if n >= EnoughIDs && f.Setgroups() {
 				c.Rung = Straight
-				c.Reason = fmt.Sprintf("%s, and ids 0-%d exist here", f.who(), n-1)
+				c.Reason = "the caller may map all ids, and 0-" + strconv.FormatUint(n-1, 10) + " exist here"
 				return true
 			}
 			if n < EnoughIDs {
@@ -87,13 +88,6 @@ func (f *Facts) straight(c *Choice) bool {
 	}
 	c.miss(Straight, "the id map of this user namespace cannot be read: "+err.Error(), "mount /proc")
 	return false
-}
-
-func (f *Facts) who() string {
-	if f.UID() == 0 {
-		return "the caller is root here"
-	}
-	return "the caller may map all ids"
 }
 
 // subordinate takes the second rung, or says why it was missed. The reasons
@@ -118,7 +112,8 @@ func (f *Facts) subordinate(c *Choice) bool {
 		return false
 	}
 	c.Rung = Subordinate
-	c.Reason = fmt.Sprintf("%s has %d subordinate user ids and %d group ids by %s", f.User(), total(uids), total(gids), from)
+	c.Reason = f.User() + " has " + strconv.FormatUint(total(uids), 10) + " subordinate user ids and " +
+		strconv.FormatUint(total(gids), 10) + " group ids"
 	return true
 }
 

@@ -69,6 +69,8 @@ func (t *test) run(name string, args []string) {
 		t.fuse(arg)
 	case "tun":
 		t.tun()
+	case "mount-api":
+		t.mountAPI()
 	case "seccomp":
 		t.do("seccomp", installListener)
 	default:

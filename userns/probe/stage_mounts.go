@@ -52,6 +52,30 @@ func overlayTree(dir string) error {
 	return nil
 }
 
+// mountAPI makes each of the new calls for mounts once.
+func (t *test) mountAPI() {
+	t.private()
+	t.do("open_tree", func() error {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+		t.do("mount_setattr", func() error { return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr) })
+		return nil
+	})
+	t.do("fsopen", func() error {
+		fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		t.do("lowerdir+", func() error { return unix.FsconfigSetString(fd, "lowerdir+", "/") })
+		return nil
+	})
+}
+
 // fuse mounts a filesystem that nobody serves, and takes it away again.
 func (t *test) fuse(dir string) {
 	t.private()

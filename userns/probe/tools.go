@@ -29,54 +29,77 @@ func (f *Facts) Newgidmap() Tool {
 	return f.newgidmap.get(func() Tool { return f.findMapper("newgidmap", unix.CAP_SETGID) })
 }
 
-// lookPath finds a program as execvp does, then where it usually is: PATH of a
-// batch job or a cron line is often short. NixOS has its setuid programs in
-// /run/wrappers/bin.
-func (f *Facts) lookPath(name string) (string, bool) {
-	for _, list := range []string{f.h.Getenv("PATH"), "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/run/wrappers/bin"} {
+// places are the directories where programs are looked for: first where
+// distributions put them, then PATH (that of a batch job or a cron line is
+// often short), then NixOS's own place for setuid programs.
+func (f *Facts) places(yield func(string) bool) {
+	for _, list := range []string{"/usr/bin", f.h.Getenv("PATH"), "/bin:/usr/sbin:/sbin:/usr/local/bin:/run/wrappers/bin"} {
 		for dir := range strings.SplitSeq(list, ":") {
-			if !strings.HasPrefix(dir, "/") {
-				continue // a relative entry would find whatever lies in the working directory
+			// A relative entry would find whatever lies in the working directory.
+			if strings.HasPrefix(dir, "/") && !yield(dir) {
+				return
 			}
-			if p := dir + "/" + name; f.h.Access(p, unix.X_OK) == nil {
-				return p, true
-			}
+		}
+	}
+}
+
+// lookPath finds a program.
+func (f *Facts) lookPath(name string) (string, bool) {
+	for dir := range f.places {
+		if p := dir + "/" + name; f.h.Access(p, unix.X_OK) == nil {
+			return p, true
 		}
 	}
 	return "", false
 }
 
-// findMapper looks whether name would gain the capability it needs when the
-// caller executes it. It is cheap, and so cannot see everything (an LSM, a
-// mount that belongs to another user namespace): the trial "subids" can.
+// findMapper finds the first name that would gain the capability it needs when
+// the caller executes it; when there is none, it tells what is wrong with the
+// first that is there. It is cheap, and so cannot see everything (an LSM, a
+// mount that belongs to another user namespace): the check "subids" can.
 func (f *Facts) findMapper(name string, capability int) Tool {
-	path, ok := f.lookPath(name)
-	if !ok {
-		return Tool{Problem: name + " is not installed", Remedy: f.installShadow()}
+	var t Tool
+	for dir := range f.places {
+		path := dir + "/" + name
+		var st unix.Stat_t
+		if f.h.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+			continue
+		}
+		found := f.judgeMapper(path, &st, capability)
+		if found.Problem == "" {
+			return found
+		}
+		if t.Path == "" {
+			t = found
+		}
 	}
-	t := Tool{Path: path}
-	var st unix.Stat_t
-	if err := f.h.Stat(path, &st); err != nil {
-		t.Problem = path + ": " + err.Error()
+	if t.Path != "" {
 		return t
 	}
+	return Tool{Problem: name + " is not installed", Remedy: f.installShadow()}
+}
+
+// judgeMapper tells whether executing path gives the capability.
+func (f *Facts) judgeMapper(path string, st *unix.Stat_t, capability int) Tool {
+	t := Tool{Path: path}
 	setuid := st.Mode&unix.S_ISUID != 0 && st.Uid == 0
+	var fs unix.Statfs_t
 	switch {
+	case f.h.Access(path, unix.X_OK) != nil:
+		t.Problem = path + " may not be executed by " + f.User()
+		t.Remedy = "let " + f.User() + " execute it (its mode, owner or group keep others out)"
 	case !setuid && !f.fileCap(path, capability):
-		t.Problem = path + " is neither setuid root nor has the file capability it needs"
+		t.Problem = path + " is neither setuid root nor has " + capName(capability) + " as file capability"
 		t.Remedy = "chown root " + path + " && chmod u+s " + path
 	case f.NoNewPrivs():
 		t.Problem = "no_new_privs is set for this process, so setuid programs have no effect"
 		t.Remedy = "start rl outside of whatever set it (a sandbox, a systemd unit with NoNewPrivileges=, a container with no-new-privileges)"
 	case !f.h.Bounding(uintptr(capability)):
-		t.Problem = capName(capability) + " was taken out of the bounding set, so " + name + " cannot get it"
+		t.Problem = capName(capability) + " was taken out of the bounding set, so " + path + " cannot get it"
 		t.Remedy = "let the outer container keep it: --cap-add " + strings.TrimPrefix(capName(capability), "CAP_")
-	default:
-		var fs unix.Statfs_t
-		if f.h.Statfs(path, &fs) == nil && fs.Flags&unix.ST_NOSUID != 0 {
-			t.Problem = path + " is on a filesystem mounted nosuid"
-			t.Remedy = "mount it without nosuid, or install newuidmap and newgidmap elsewhere"
-		}
+	case f.h.Statfs(path, &fs) == nil && fs.Flags&unix.ST_NOSUID != 0:
+		t.Problem = path + " is on a filesystem mounted nosuid"
+		t.Remedy = "mount it without nosuid, or install newuidmap and newgidmap elsewhere"
 	}
 	return t
 }
