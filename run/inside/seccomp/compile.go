@@ -119,7 +119,7 @@ func segments(a *assembler, p *policy, abis []abi) []segment {
 		newest := newest(known, b)
 		for _, c := range known {
 			add(b.base+c.nr, p.chain(a, c.rules))
-			if p.refuses() && c.nr >= newest {
+			if p.refuses() && newest >= 0 && int64(c.nr) >= newest {
 				add(b.base+c.nr+1, a.ret(retErrno|enosys))
 			} else {
 				add(b.base+c.nr+1, byDefault)
@@ -137,11 +137,12 @@ func segments(a *assembler, p *policy, abis []abi) []segment {
 
 // newest is the largest number that the profile names on this ABI, but for
 // ARM's private calls, which lie far beyond the others.
-func newest(known []numbered, b abi) uint32 {
+// -1: it names none.
+func newest(known []numbered, b abi) int64 {
 	for i := len(known) - 1; i >= 0; i-- {
 		if b.column != colARM || known[i].nr < armPrivate {
-			return known[i].nr
+			return int64(known[i].nr)
 		}
 	}
-	return 0
+	return -1
 }

@@ -254,7 +254,11 @@ func installDefault() error {
 func enterRoot(dir string) error {
 	mount := func(from, to, kind string, flags uintptr) error {
 		to = filepath.Join(dir, to)
-		if err := unix.Mount(from, to, kind, flags, ""); err != nil {
+		options := ""
+		if kind == "tmpfs" {
+			options = "mode=755" // in a sticky directory nobody may open another's device with O_CREAT
+		}
+		if err := unix.Mount(from, to, kind, flags, options); err != nil {
 			return fmt.Errorf("mount %s: %w", to, err)
 		}
 		return nil
