@@ -76,7 +76,7 @@ const (
 func (f *Facts) checkStore() Check {
 	c, err := Store(f)
 	if err != nil {
-		return failed("no directory for images", c.reasons(), "set RL_ROOT to a directory on a local disk that you may write")
+		return failed("no directory for images", err.Error(), hint(err))
 	}
 	at, fs, err := f.statfsUp(c.Path)
 	if err != nil {
@@ -107,7 +107,7 @@ func (f *Facts) checkStore() Check {
 func (f *Facts) checkRuntime() Check {
 	c, err := Runtime(f)
 	if err != nil {
-		return failed("no directory for locks and sockets", c.reasons(), "set XDG_RUNTIME_DIR to a directory that is yours alone (mode 0700)")
+		return failed("no directory for locks and sockets", c.reasons(), hint(err))
 	}
 	var fs unix.Statfs_t
 	fact := c.Path

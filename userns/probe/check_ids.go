@@ -21,6 +21,10 @@ func (f *Facts) checkSubGIDs() Check {
 
 func (f *Facts) checkSub(kind string, ids []idmap.Span, from string, err error) Check {
 	var c Choice
+	if f.straight(&c) {
+		return info("not needed: " + c.Reason)
+	}
+	c = Choice{}
 	if !f.givenIDs(&c, kind, ids, from, err) {
 		return missed(fmt.Sprintf("%d subordinate %s ids", total(ids), kind), c.Missed[0].Reason, c.Missed[0].Remedy)
 	}
@@ -48,6 +52,10 @@ func checkTool(t Tool) Check {
 // subordinate id: the proof of the second rung.
 func (f *Facts) checkMapping() Check {
 	var c Choice
+	if f.straight(&c) {
+		return info("not needed: " + c.Reason)
+	}
+	c = Choice{}
 	if !f.subordinate(&c) {
 		return missed("not tried", c.Missed[0].Reason, c.Missed[0].Remedy)
 	}

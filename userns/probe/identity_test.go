@@ -71,7 +71,9 @@ func TestIdentity(t *testing.T) {
 			k.fs = map[string]unix.Statfs_t{"/usr/bin/newuidmap": {Type: 0xEF53, Flags: unix.ST_NOSUID}}
 		}, Single, "mounted nosuid", "mount it without nosuid"},
 		{"no_new_privs", func(k *fake) { k.nnp = true }, Single, "no_new_privs is set", "outside"},
-		{"bounding set", func(k *fake) { k.edit = func(h *Host) { h.Bounding = func(c uintptr) bool { return c != unix.CAP_SETUID } } },
+		{"bounding set", func(k *fake) {
+			k.edit = func(h *Host) { h.Bounding = func(c uintptr) bool { return c != unix.CAP_SETUID } }
+		},
 			Single, "CAP_SETUID was taken out of the bounding set", "--cap-add SETUID"},
 		{"a second, usable newuidmap", func(k *fake) {
 			k.setid["/usr/bin/newuidmap"] = 0o100755

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -61,6 +62,15 @@ func (c *Choice) miss(r Rung, reason, remedy string) {
 func (c Choice) pinned(flag string) error {
 	m := c.Missed[len(c.Missed)-1]
 	return fault.New(m.Remedy, "%s cannot be had: %s", flag, m.Reason)
+}
+
+// hint is the remedy that an error carries.
+func hint(err error) string {
+	var fe *fault.Error
+	if errors.As(err, &fe) {
+		return fe.Hint
+	}
+	return ""
 }
 
 func badPin(flag, pin string, known ...string) error {

@@ -56,13 +56,13 @@ func overlayTree(dir string) error {
 func (t *test) mountAPI() {
 	t.private()
 	t.do("open_tree", func() error {
-		fd, err := unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		fd, err := unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
 		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-		t.do("mount_setattr", func() error { return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr) })
+		t.do("mount_setattr", func() error { return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr) })
 		return nil
 	})
 	t.do("fsopen", func() error {

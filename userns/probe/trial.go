@@ -67,6 +67,9 @@ func (h *Host) realTry(t Trial) Outcome {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
 	}
 	if len(t.Mappers) > 0 {
+		// The child executes before its map is written, as nobody, and would lose
+		// the capabilities that it has in its namespace: ambient ones stay.
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SETUID, unix.CAP_SETGID}
 		return h.tryMapped(cmd, t, &out)
 	}
 	if err := cmd.Run(); err != nil && out.Len() == 0 {
