@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -143,17 +144,20 @@ func valid(id int) bool { return id >= 0 && id <= 1<<31-1 }
 
 // The init stage pays for what it imports, at every start.
 func TestImportsNothing(t *testing.T) {
-	pkgs, err := parser.ParseDir(token.NewFileSet(), ".", nil, parser.ImportsOnly)
-	if err != nil {
-		t.Fatal(err)
+	names, err := filepath.Glob("*.go")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no files: %v", err)
 	}
-	files := 0
-	for name, file := range pkgs["passwd"].Files {
-		if files++; len(file.Imports) > 0 {
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(file.Imports) > 0 {
 			t.Errorf("%s imports %s", name, file.Imports[0].Path.Value)
 		}
-	}
-	if files == 0 {
-		t.Error("no files were read")
 	}
 }

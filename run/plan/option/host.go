@@ -45,7 +45,7 @@ func ParseAddHost(s string) (AddHost, error) {
 // ParseDNS reads --dns: the address of a name server, in canonical form.
 func ParseDNS(s string) (string, error) {
 	a, err := netip.ParseAddr(strings.TrimSpace(s))
-	if err != nil {
+	if err != nil || strings.IndexFunc(a.Zone(), func(r rune) bool { return r <= ' ' || r >= 0x7f }) >= 0 {
 		return "", bad("name server", s, "write an IP address, as in 1.1.1.1", "not an IP address")
 	}
 	return a.String(), nil

@@ -1,7 +1,7 @@
 package option
 
 import (
-	"strconv"
+	"slices"
 	"strings"
 )
 
@@ -74,7 +74,7 @@ func (p *mountFlag) field(field string) error {
 		case "readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src":
 			value = "true"
 		default:
-			if !isMountKey(key) {
+			if !slices.Contains(mountKeys, key) {
 				return p.bad(meant(key, mountKeys), "unknown option ", quote(key))
 			}
 			return p.bad("write "+key+"=VALUE", key, " needs a value")
@@ -252,15 +252,6 @@ func (m Mount) String() string {
 	return joinCSV(f)
 }
 
-func isMountKey(key string) bool {
-	for _, k := range mountKeys {
-		if k == key {
-			return true
-		}
-	}
-	return false
-}
-
 func hasDotDot(path string) bool {
 	for _, part := range strings.Split(path, "/") {
 		if part == ".." {
@@ -268,9 +259,4 @@ func hasDotDot(path string) bool {
 		}
 	}
 	return false
-}
-
-func isDecimal(s string) bool {
-	_, err := strconv.ParseUint(s, 10, 64)
-	return err == nil
 }

@@ -12,13 +12,13 @@ const (
 
 // Modes of --network beside Host, None, Private and Container.
 const (
-	NetDefault = "default" // nothing was said: the best there is
-	NetBridge  = "bridge"
-	NetSlirp   = "slirp"   // the embedded user-mode stack
-	NetPasta   = "pasta"   // pasta(1); Arg is its options
-	NetHelper  = "slirp4netns"
-	NetPath    = "ns"      // a namespace by its path in Arg
-	NetNamed   = "network" // a network by its name in Arg
+	NetDefault     = "default" // nothing was said: the best there is
+	NetBridge      = "bridge"
+	NetSlirp       = "slirp" // the embedded user-mode stack
+	NetPasta       = "pasta" // pasta(1); Arg is its options
+	NetSlirp4netns = "slirp4netns"
+	NetPath        = "ns"      // a namespace by its path in Arg
+	NetNamed       = "network" // a network by its name in Arg
 )
 
 // Mode is a namespace's mode and what stands behind its colon: a container, a
@@ -39,7 +39,7 @@ func ParseNetwork(s string) (Mode, error) {
 		if !hasArg {
 			return Mode{Name: name}, nil
 		}
-	case NetPasta, NetHelper:
+	case NetPasta, NetSlirp4netns:
 		return Mode{name, arg}, nil
 	case Container, NetPath:
 		if arg != "" {
@@ -55,10 +55,14 @@ func ParseNetwork(s string) (Mode, error) {
 }
 
 // ParsePid reads --pid: private (the default), host, container:NAME or ns:PATH.
-func ParsePid(s string) (Mode, error) { return parseMode("pid mode", s, Private, Host, Container, NetPath) }
+func ParsePid(s string) (Mode, error) {
+	return parseMode("pid mode", s, Private, Host, Container, NetPath)
+}
 
 // ParseUTS reads --uts: private (the default), host, container:NAME or ns:PATH.
-func ParseUTS(s string) (Mode, error) { return parseMode("uts mode", s, Private, Host, Container, NetPath) }
+func ParseUTS(s string) (Mode, error) {
+	return parseMode("uts mode", s, Private, Host, Container, NetPath)
+}
 
 // ParseIPC reads --ipc: private (the default; shareable is the same here), host,
 // none (private without /dev/shm), container:NAME or ns:PATH.

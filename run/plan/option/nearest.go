@@ -6,14 +6,14 @@ import "strings"
 // when none is near: for "did you mean". It counts insertions, deletions,
 // replacements and swaps of neighbours (optimal string alignment, the bounded
 // form of Damerau-Levenshtein), without regard to case, and allows one for every
-// three letters. A word that only begins a single candidate counts as near to it.
+// three letters (at least one). A word that only begins a single candidate counts as near to it.
 func Nearest(word string, candidates []string) string {
 	const longest = 64 // no name of ours is longer; bounds the work
 	if word == "" || len(word) > longest {
 		return ""
 	}
 	word = strings.ToLower(word)
-	best, bestDistance := "", (len(word)+2)/3+1
+	best, bestDistance := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
 		if len(c) > longest {
 			continue

@@ -45,7 +45,7 @@ func meant(word string, words []string) string {
 	return "known are " + strings.Join(words, ", ")
 }
 
-// isNUL tells whether a value could not be passed to the kernel as a string.
+// hasNUL tells whether a value could not be passed to the kernel as a string.
 func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
 // isBool reads docker's booleans: 1, true, 0, false.

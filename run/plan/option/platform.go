@@ -2,6 +2,7 @@ package option
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -40,7 +41,7 @@ func ParsePlatform(s string) (Platform, error) {
 	var ok bool
 	switch len(parts) {
 	case 1:
-		if osName := canonicalOS(parts[0]); isOneOf(osName, knownOS) {
+		if osName := canonicalOS(parts[0]); slices.Contains(knownOS, osName) {
 			p = HostPlatform()
 			p.OS = osName
 			return p, nil
@@ -56,9 +57,9 @@ func ParsePlatform(s string) (Platform, error) {
 		return Platform{}, bad(kind, s, hint, "too many slashes")
 	}
 	switch {
-	case !isOneOf(p.OS, knownOS):
+	case !slices.Contains(knownOS, p.OS):
 		return Platform{}, bad(kind, s, nearHint(p.OS, knownOS, hint), "no such operating system: ", quote(p.OS))
-	case !isOneOf(p.Architecture, knownArch):
+	case !slices.Contains(knownArch, p.Architecture):
 		return Platform{}, bad(kind, s, nearHint(p.Architecture, knownArch, hint), "no such architecture: ", quote(p.Architecture))
 	case !ok:
 		return Platform{}, bad(kind, s, hint, "no such variant: ", quote(p.Variant))
@@ -110,13 +111,4 @@ func nearHint(word string, words []string, otherwise string) string {
 		return "did you mean " + near + "?"
 	}
 	return otherwise
-}
-
-func isOneOf(word string, words []string) bool {
-	for _, w := range words {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }

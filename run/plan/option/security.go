@@ -1,6 +1,9 @@
 package option
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Security is what the --security-opt options of one container say together.
 type Security struct {
@@ -42,12 +45,8 @@ func (s *Security) set(text string) error {
 	if i := strings.IndexAny(text, "=:"); i >= 0 {
 		key, value = text[:i], text[i+1:]
 	}
-	if value == "" && key != "no-new-privileges" {
-		for _, k := range securityKeys {
-			if k == key {
-				return bad(kind, text, "write "+key+"=VALUE", key, " needs a value")
-			}
-		}
+	if value == "" && key != "no-new-privileges" && slices.Contains(securityKeys, key) {
+		return bad(kind, text, "write "+key+"=VALUE", key, " needs a value")
 	}
 	if hasNUL(value) {
 		return bad(kind, text, "", "a value cannot have a NUL byte")

@@ -1,6 +1,7 @@
 package option
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -52,7 +53,7 @@ func (m *Mount) tmpfsOption(s, option string) error {
 			return bad(kind, s, "use a volume: -v "+m.Target, "a tmpfs starts empty; filling it from the image is not supported")
 		case key == "":
 			return bad(kind, s, tmpfsHint, "nothing between the commas")
-		case isTmpfsWord(key):
+		case slices.Contains(tmpfsWords, key):
 			return bad(kind, s, "write "+key+"=VALUE", key, " needs a value")
 		default:
 			return bad(kind, s, meant(key, tmpfsWords), "unknown option ", quote(key))
@@ -78,7 +79,7 @@ func (m *Mount) tmpfsOption(s, option string) error {
 	case "mpol":
 		return bad(kind, s, "leave mpol out", "a memory policy is not supported")
 	default:
-		if isTmpfsWord(key) {
+		if slices.Contains(tmpfsWords, key) {
 			return bad(kind, s, "write "+key, key, " takes no value")
 		}
 		return bad(kind, s, meant(key, tmpfsWords), "unknown option ", quote(key))
@@ -88,8 +89,12 @@ func (m *Mount) tmpfsOption(s, option string) error {
 
 // tmpfsSize sets size=, in bytes or, as the kernel knows it, in percent of the memory.
 func (m *Mount) tmpfsSize(kind, s, value string) error {
-	if percent, ok := strings.CutSuffix(value, "%"); ok && isDecimal(percent) {
-		m.setData("size", value)
+	if percent, ok := strings.CutSuffix(value, "%"); ok {
+		n, ok := parseID(percent)
+		if !ok || n > 100 {
+			return bad(kind, s, "write a percentage of the memory from 0% to 100%", "not a size: ", quote(value))
+		}
+		m.setData("size", strconv.Itoa(n)+"%")
 		return nil
 	}
 	n, err := ParseSize("size", value)
@@ -107,13 +112,4 @@ func (m *Mount) tmpfsMode(kind, s, value string) error {
 	}
 	m.setData("mode", mode)
 	return nil
-}
-
-func isTmpfsWord(word string) bool {
-	for _, w := range tmpfsWords {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }

@@ -1,6 +1,9 @@
 package option
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 const volumeHint = "write SOURCE:DESTINATION[:OPTIONS], the destination beginning with /"
 
@@ -19,12 +22,12 @@ func ParseVolume(s string) (Mount, error) {
 	const kind = "volume"
 	m := Mount{Type: Volume}
 	if s == "" {
-		return m, bad(kind, s, volumeHint, "nothing there")
+		return Mount{}, bad(kind, s, volumeHint, "nothing there")
 	}
 	parts := strings.Split(s, ":")
 	for _, p := range parts {
 		if p == "" {
-			return m, bad(kind, s, volumeHint, "nothing between the colons")
+			return Mount{}, bad(kind, s, volumeHint, "nothing between the colons")
 		}
 	}
 	source, target, options := "", parts[0], ""
@@ -33,12 +36,12 @@ func ParseVolume(s string) (Mount, error) {
 	case 2:
 		source, target = parts[0], parts[1]
 		if !strings.HasPrefix(target, "/") && isVolumeOptions(target) {
-			return m, bad(kind, s, volumeHint, "a source and options, but no destination")
+			return Mount{}, bad(kind, s, volumeHint, "a source and options, but no destination")
 		}
 	case 3:
 		source, target, options = parts[0], parts[1], parts[2]
 	default:
-		return m, bad(kind, s, "for a path with a colon use --mount type=bind,src=…,dst=…", "too many colons")
+		return Mount{}, bad(kind, s, "for a path with a colon use --mount type=bind,src=…,dst=…", "too many colons")
 	}
 
 	var err error
@@ -66,20 +69,11 @@ func ParseVolume(s string) (Mount, error) {
 
 func isVolumeOptions(s string) bool {
 	for _, w := range strings.Split(s, ",") {
-		if !isVolumeWord(w) {
+		if !slices.Contains(volumeWords, w) {
 			return false
 		}
 	}
 	return true
-}
-
-func isVolumeWord(s string) bool {
-	for _, w := range volumeWords {
-		if s == w {
-			return true
-		}
-	}
-	return false
 }
 
 func (m *Mount) volumeOptions(s, options string) error {
@@ -116,7 +110,7 @@ func (m *Mount) volumeOptions(s, options string) error {
 				return bad(kind, s, "", word, " needs a directory of the host, not a volume")
 			}
 			m.Recursive = word == "rbind"
-		case isVolumeWord(word): // suid, dev, exec and their opposites
+		case slices.Contains(volumeWords, word): // suid, dev, exec and their opposites
 			about = flagGroup(word)
 			m.setFlag(word)
 		case word == "U":
