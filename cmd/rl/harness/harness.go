@@ -5,7 +5,7 @@
 //	registry.go Debian's docker-registry on a loopback port, in a throw-away directory
 //	images.go   images made once and kept in a cache outside of the repository
 //	craft.go    images made for one script (mkimage), good ones and malicious ones
-//	flaky.go    a registry that fails on purpose
+//	flaky.go    a registry that fails on purpose, by the words of a script
 //	script.go   the engine and its commands
 //	leak.go     who of rl is still alive, mounted or on disk
 //	pty.go      a terminal that types

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"rl/oci/registry/badregistry"
 )
 
 // patience is how long one command of a script may take. It ends what hangs;
@@ -38,7 +41,8 @@ var counter atomic.Int64
 //	mkimage NAME SETTING…  make an image and push it, see [Craft]; $NAME is its reference
 //	mkindex NAME A=IMAGE…  an index: architecture=NAME of an earlier mkimage
 //	save KIND NAME FILE    an earlier image as oci: oci-archive: or docker-archive:
-//	flaky NAME MODE…       a registry that fails on purpose, see [Flaky]; $NAME is its host:port
+//	flaky NAME MODE…       a registry with all images made before, as $NAME/IMAGE:latest,
+//	                       that fails on purpose, see [Flaky]
 //	asked NAME             print what that registry was asked, and forget it
 //	pty N DIALOG CMD…      run a command on a terminal and talk, see [converse]; it exits with N
 //	waitfor FILE           until a file exists (a container saying "I am up")
@@ -108,7 +112,7 @@ type script struct {
 	repo     string // its own corner of the registry
 	mu       sync.Mutex
 	images   map[string]v1.Image
-	flaky    map[string]*Flaky
+	flaky    map[string]*badregistry.Registry
 	snapshot []string
 }
 
@@ -122,7 +126,7 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			s := &script{t: e.T(), reg: reg, repo: fmt.Sprintf("script%d", counter.Add(1)),
-				images: map[string]v1.Image{}, flaky: map[string]*Flaky{}}
+				images: map[string]v1.Image{}, flaky: map[string]*badregistry.Registry{}}
 			e.Values[scriptKey{}] = s
 			home, run := filepath.Join(e.WorkDir, "home"), filepath.Join(e.WorkDir, "run")
 			for _, d := range []string{home, run} {
@@ -135,6 +139,7 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 			e.Setenv("XDG_RUNTIME_DIR", run)
 			e.Setenv("RL_ROOT", filepath.Join(home, "rl"))
 			e.Setenv("RUNG", rung)
+			e.Setenv("GOARCH", runtime.GOARCH)
 			e.Setenv("REGISTRY", reg.Host)
 			if rung == "single" {
 				e.Setenv("RL_USERNS", "single")
@@ -147,7 +152,7 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 			work := e.WorkDir
 			e.Defer(func() {
 				for _, f := range s.flaky {
-					f.Stop()
+					f.Close()
 				}
 				reap(work)
 				// What testscript cannot delete: files of subordinate ids.
@@ -302,10 +307,10 @@ func cmdFlaky(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: flaky NAME MODE…")
 	}
 	s := of(ts)
-	f, err := NewFlaky(s.reg.Host, args[1:])
+	reg, host, err := Flaky(args[1:], s.images)
 	ts.Check(err)
-	s.flaky[args[0]] = f
-	ts.Setenv(args[0], f.Host)
+	s.flaky[args[0]] = reg
+	ts.Setenv(args[0], host)
 }
 
 func cmdAsked(ts *testscript.TestScript, neg bool, args []string) {
@@ -314,8 +319,8 @@ func cmdAsked(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no flaky registry %q", args[0])
 	}
 	out := ts.Stdout() // also when nothing is written: what was there before goes
-	for _, line := range f.Asked() {
-		fmt.Fprintln(out, line)
+	for _, r := range f.Requests() {
+		fmt.Fprintln(out, r.Status, r.Method, r.Path, r.Range)
 	}
 	f.Forget()
 }
