@@ -9,10 +9,10 @@
 //	      └ transport: proxies, TLS, redirects transport.go
 //
 // It is plain HTTP over four kinds of URL (manifests, blobs, a token, whatever a
-// blob redirects to) and writes nothing: a registry is only
-// ever sent GET. A blob's stream survives cut connections, which is why it is written here and not taken
-// from a library. Blobs are not verified (the store does that, once, while it
-// writes them); manifests are.
+// blob redirects to), and a registry is only ever sent GET. A blob's stream
+// survives cut connections, which is why it is written here and not taken from a
+// library. Blobs are not verified (the store does that, once, while it writes
+// them); manifests are.
 //
 // A registry is a stranger. It cannot make rl send credentials to another host,
 // talk to the cloud's metadata service, read without end, or write control

@@ -78,6 +78,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 // temporary: may the same request succeed a moment later? A refused connection
 // and an unknown name are not: people who mistyped should be told at once.
 func temporary(err error) bool {
+	var cut *cutError
+	if errors.As(err, &cut) {
+		return true
+	}
 	var status *statusError
 	if errors.As(err, &status) {
 		switch status.code {
@@ -86,10 +90,6 @@ func temporary(err error) bool {
 			return true
 		}
 		return false
-	}
-	var cut *cutError
-	if errors.As(err, &cut) {
-		return true
 	}
 	if errors.Is(err, errRefused) {
 		return false

@@ -1,11 +1,11 @@
 package archive
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -14,21 +14,21 @@ import (
 )
 
 // Magic numbers of what tar files and layers are compressed with.
-var (
-	magicGzip  = []byte{0x1f, 0x8b, 0x08}
-	magicZstd  = []byte{0x28, 0xb5, 0x2f, 0xfd}
-	magicXz    = []byte{0xfd, '7', 'z', 'X', 'Z', 0}
-	magicBzip2 = []byte("BZh")
+const (
+	magicGzip  = "\x1f\x8b\x08"
+	magicZstd  = "\x28\xb5\x2f\xfd"
+	magicXz    = "\xfd7zXZ\x00"
+	magicBzip2 = "BZh"
 )
 
 // start reads a file's first bytes.
-func start(at io.ReaderAt) ([]byte, error) {
+func start(at io.ReaderAt) (string, error) {
 	var b [6]byte
 	n, err := at.ReadAt(b[:], 0)
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	return b[:n], err
+	return string(b[:n]), err
 }
 
 // decompressed gives f back when it is a plain tar, else a nameless temporary
@@ -37,10 +37,10 @@ func decompressed(f *os.File, size int64, temp string) (*os.File, int64, error) 
 	head, err := start(f)
 	switch {
 	case err != nil:
-	case bytes.HasPrefix(head, magicGzip):
+	case strings.HasPrefix(head, magicGzip):
 		plain, n, err := gunzip(f, temp)
 		return plain, n, errors.Join(err, f.Close())
-	case bytes.HasPrefix(head, magicZstd), bytes.HasPrefix(head, magicXz), bytes.HasPrefix(head, magicBzip2):
+	case strings.HasPrefix(head, magicZstd), strings.HasPrefix(head, magicXz), strings.HasPrefix(head, magicBzip2):
 		err = fault.New("decompress it first", "the archive is compressed with something else than gzip")
 	default:
 		return f, size, nil

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,9 +162,9 @@ func (d *docker) layer(name string, diffID digest.Digest) (v1.Descriptor, error)
 	}
 	layer := v1.Descriptor{MediaType: v1.MediaTypeImageLayer, Digest: diffID, Size: f.size}
 	switch {
-	case bytes.HasPrefix(head, magicGzip):
+	case strings.HasPrefix(head, magicGzip):
 		layer.MediaType, layer.Digest = v1.MediaTypeImageLayerGzip, ""
-	case bytes.HasPrefix(head, magicZstd):
+	case strings.HasPrefix(head, magicZstd):
 		layer.MediaType, layer.Digest = v1.MediaTypeImageLayerZstd, ""
 	}
 	if layer.Digest == "" {

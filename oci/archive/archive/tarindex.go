@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -163,5 +162,3 @@ func (t *tarTree) open(name string) (file, error) {
 }
 
 func (t *tarTree) Close() error { return t.close() }
-
-var _ io.ReaderAt = (*os.File)(nil)
