@@ -216,11 +216,11 @@ func TestParseSecurity(t *testing.T) {
 		{in: "label=disable", want: option.Security{}},
 		{in: "label:type:x_t", want: option.Security{
 			Label:   []string{"type:x_t"},
-			Notices: []string{"security option label:type:x_t has no effect: rl does not set SELinux labels"},
+			Notices: []string{`security option "label:type:x_t" has no effect: rl does not set SELinux labels`},
 		}},
 		{in: "apparmor=p", want: option.Security{
 			AppArmor: "p",
-			Notices:  []string{"security option apparmor=p has no effect: rl cannot load or apply AppArmor profiles without root"},
+			Notices:  []string{`security option "apparmor=p" has no effect: rl cannot load or apply AppArmor profiles without root`},
 		}},
 		{in: "mask=/a:/b mask=/c", want: option.Security{Mask: []string{"/a", "/b", "/c"}}},
 		{in: "unmask=/proc/*:/sys", want: option.Security{Unmask: []string{"/proc/*", "/sys"}}},

@@ -74,7 +74,7 @@ func (m *Mount) setBindSource(kind, value, source string) error {
 	case hasNUL(source):
 		return bad(kind, value, "", "a path cannot have a NUL byte")
 	case source == "~" || strings.HasPrefix(source, "~/"):
-		return bad(kind, value, "write \"$HOME"+strings.TrimPrefix(source, "~")+"\"",
+		return bad(kind, value, "write \"$HOME"+plain(strings.TrimPrefix(source, "~"))+"\"",
 			"the shell did not expand the ~, and rl does not either")
 	case strings.HasPrefix(source, "/"):
 		source = path.Clean(source)
@@ -88,7 +88,7 @@ func (m *Mount) setVolumeName(kind, value, name string) error {
 	if !isName(name) {
 		hint := "names are two or more of a-z A-Z 0-9 _ . -, the first a letter or digit"
 		if strings.Contains(name, "/") {
-			hint = "for a directory of the host write an absolute path, or ./" + name
+			hint = "for a directory of the host write an absolute path, or ./" + plain(name)
 		}
 		return bad(kind, value, hint, quote(name), " is not a name for a volume")
 	}

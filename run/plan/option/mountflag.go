@@ -56,7 +56,7 @@ func (p *mountFlag) field(field string) error {
 	case strings.TrimSpace(key) != key || strings.TrimSpace(value) != value:
 		return p.bad("remove the blanks", "blanks around ", quote(field))
 	case hasValue && value == "":
-		return p.bad("", key, " has no value")
+		return p.bad("write KEY=VALUE", quote(key), " has no value")
 	case hasNUL(value):
 		return p.bad("", "a value cannot have a NUL byte")
 	}
@@ -64,7 +64,7 @@ func (p *mountFlag) field(field string) error {
 	for _, family := range [...]MountType{Bind, Volume, Tmpfs} {
 		if strings.HasPrefix(key, string(family)+"-") {
 			if p.family != "" && p.family != string(family) {
-				return p.bad("", p.familyKey, " and ", key, " are for different types of mount")
+				return p.bad("", quote(p.familyKey), " and ", quote(key), " are for different types of mount")
 			}
 			p.family, p.familyKey = string(family), key
 		}

@@ -17,6 +17,7 @@ package option
 import (
 	"strconv"
 	"strings"
+	"unicode"
 
 	"rl/userns/sys/fault"
 )
@@ -27,6 +28,20 @@ const maxShown = 120
 // bad is the error of one option's value.
 func bad(kind, value, hint string, why ...string) error {
 	return fault.New(hint, "%s %s: %s", kind, quote(value), strings.Join(why, ""))
+}
+
+// plain is a piece of what the user wrote for a hint that shows it as it is to
+// be typed: without control characters, and not endless.
+func plain(s string) string {
+	if len(s) > maxShown {
+		s = s[:maxShown] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // quote keeps an error on one line and readable whatever the value was.

@@ -64,12 +64,12 @@ func (s *Security) set(text string) error {
 		s.NoNewPrivileges = on || text == key
 	case "apparmor":
 		if s.AppArmor = value; value != "unconfined" {
-			s.Notices = append(s.Notices, "security option "+text+" has no effect: rl cannot load or apply AppArmor profiles without root")
+			s.Notices = append(s.Notices, "security option "+quote(text)+" has no effect: rl cannot load or apply AppArmor profiles without root")
 		}
 	case "label":
 		if value != "disable" {
 			s.Label = append(s.Label, value)
-			s.Notices = append(s.Notices, "security option "+text+" has no effect: rl does not set SELinux labels")
+			s.Notices = append(s.Notices, "security option "+quote(text)+" has no effect: rl does not set SELinux labels")
 		}
 	case "mask":
 		return pathList(text, value, &s.Mask)

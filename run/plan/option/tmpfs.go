@@ -50,7 +50,7 @@ func (m *Mount) tmpfsOption(s, option string) error {
 		case isPropagation(key):
 			m.Propagation = key
 		case key == "tmpcopyup":
-			return bad(kind, s, "use a volume: -v "+m.Target, "a tmpfs starts empty; filling it from the image is not supported")
+			return bad(kind, s, "use a volume: -v "+plain(m.Target), "a tmpfs starts empty; filling it from the image is not supported")
 		case key == "":
 			return bad(kind, s, tmpfsHint, "nothing between the commas")
 		case slices.Contains(tmpfsWords, key):
