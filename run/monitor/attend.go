@@ -53,6 +53,7 @@ func (m *monitor) obey() {
 			}
 		case MsgDetach:
 			m.detach()
+			m.front.Send(msg)
 		}
 	}
 }

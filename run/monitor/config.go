@@ -38,7 +38,7 @@ const Stage = "monitor"
 const (
 	MsgConfig   = 'C' // with three descriptors: Config, Program and the container's lock
 	MsgSignal   = 'S' // then the signal's number
-	MsgDetach   = 'D' // the front leaves, the container lives
+	MsgDetach   = 'D' // the front leaves, the container lives; comes back as an answer
 	MsgNotice   = 'N' // then text
 	MsgTerminal = 'P' // with the master
 	MsgRunning  = 'R' // the workload was executed
@@ -56,6 +56,7 @@ type Config struct {
 	HostPid    bool        // no pid namespaces: bind init's life to the monitor otherwise
 	Volumes    []Volume    // filled from the image before init starts
 	Remove     bool        // remove the container at its end
+	Forget     []string    // with Remove: what is to be unlinked after its directory
 	Reaper     bool        // init wants this executable
 	Plain      string      // not "": a directory that is the root file system, no layers (--rootfs)
 }

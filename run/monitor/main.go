@@ -143,6 +143,11 @@ func (m *monitor) remove() error {
 	if err := rootfs.RemoveAll(m.conf.Dir); err != nil {
 		return fmt.Errorf("remove the container: %w", err)
 	}
+	for _, path := range m.conf.Forget {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the container: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,412 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"rl/oci"
+	"rl/run/inside/seccomp"
+	"rl/run/monitor"
+	"rl/run/plan"
+	"rl/run/plan/option"
+	"rl/run/rootfs"
+	"rl/run/state"
+	"rl/userns"
+	"rl/userns/probe"
+	"rl/userns/sys"
+	"rl/userns/sys/fault"
+)
+
+// Container is what is asked of Run.
+type Container struct {
+	Flags    plan.Flags
+	Image    *oci.Image // nil with Rootfs
+	Name     string     // the image as the user wrote it
+	Rootfs   string     // a directory in place of an image
+	CIDFile  string
+	SigProxy bool
+	Detach   []byte // key sequence that leaves the container running; needs a terminal
+	Stdio    [3]*os.File
+}
+
+// Run runs a container in the foreground and gives its exit status.
+func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
+	p, err := e.prepare(c)
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	if err := p.create(); err != nil {
+		return 0, err
+	}
+	code, err := p.attend(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return code, nil
+}
+
+// preparation is a container on its way to being one.
+type preparation struct {
+	*Engine
+	*Container
+	id       *Identity
+	image    *v1.ImageConfig
+	child    *userns.Child // the monitor
+	rec      *state.Record
+	cont     *state.Container
+	plan     *plan.Plan
+	lowers   []string
+	released bool
+}
+
+// prepare starts the monitor as soon as the ids are known: its start and
+// newuidmap go on beside the planning.
+func (e *Engine) prepare(c *Container) (*preparation, error) {
+	p := &preparation{Engine: e, Container: c, image: &v1.ImageConfig{}}
+	if c.Image != nil {
+		if err := checkPlatform(c.Image); err != nil {
+			return nil, err
+		}
+		p.image = &c.Image.Config.Config
+	}
+	if err := p.who(); err != nil {
+		return nil, err
+	}
+	if c.Image != nil {
+		if err := p.findLayers(); err != nil {
+			return nil, err
+		}
+	}
+	flags := uintptr(syscall.CLONE_NEWNS)
+	if c.Flags.Pid.Name != "host" {
+		flags |= syscall.CLONE_NEWPID
+	}
+	if err := sys.CloexecFrom(3); err != nil {
+		return nil, fmt.Errorf("keep the caller's open files from the container: %w", err)
+	}
+	var err error
+	p.child, err = p.id.start(userns.Config{Stage: monitor.Stage, Namespaces: flags, Stdio: c.Stdio})
+	return p, err
+}
+
+// who decides the identity. On the single-id rung the user must be known before
+// the namespace is made, also by name.
+func (p *preparation) who() error {
+	text := p.Flags.UserText
+	if text == "" {
+		text = p.image.User
+	}
+	user := option.User{}
+	if text != "" {
+		var err error
+		if user, err = option.ParseUser(text); err != nil {
+			return err
+		}
+	}
+	base, err := p.Identity()
+	if err != nil {
+		return err
+	}
+	if base.Single && user.Name != "" && user.UID < 0 {
+		if user.UID, user.GID, err = p.lookUp(user); err != nil {
+			return err
+		}
+	}
+	p.id, err = p.identityFor(p.Flags.Userns, user)
+	return err
+}
+
+// findLayers gives the directories of the image's layers, topmost first. Layers
+// that were never unpacked under these ids are, from their blobs.
+func (p *preparation) findLayers() error {
+	ids := p.Image.Config.RootFS.DiffIDs
+	name := p.id.Map.Name()
+	for try := 0; ; try++ {
+		p.lowers = p.lowers[:0]
+		for i := len(ids) - 1; i >= 0; i-- {
+			if dir, ok := p.Store.Layer(name, ids[i]); ok {
+				p.lowers = append(p.lowers, dir)
+			}
+		}
+		if len(p.lowers) == len(ids) && len(ids) > 0 {
+			return nil
+		}
+		if len(ids) == 0 {
+			return fault.New("", "the image %s has no layers: there is nothing to run", p.Name)
+		}
+		if try > 0 {
+			return fmt.Errorf("the layers of %s vanished while it was started", p.Name)
+		}
+		if err := p.layers(context.Background(), p.id, p.Image, nil, nil); err != nil {
+			return err
+		}
+	}
+}
+
+func checkPlatform(img *oci.Image) error {
+	host := option.HostPlatform()
+	if a := img.Config.Architecture; a != "" && a != host.Architecture {
+		return fault.New("pull it for this machine: --platform "+host.String(),
+			"the image is for %s/%s, this machine is %s", img.Config.OS, a, host)
+	}
+	return nil
+}
+
+// create makes the plan and the container's directory, and hands both to the
+// monitor.
+func (p *preparation) create() error {
+	p.rec = &state.Record{ID: state.NewID(), Name: p.Flags.Name, Image: p.Name, Created: time.Now().UTC(),
+		Map: p.id.Map, Helpers: p.id.Helpers, Remove: p.Flags.Remove, Driver: p.Driver}
+	if p.Image != nil {
+		p.rec.ImageID = p.Image.ID.String()
+	}
+	facts, err := p.facts()
+	if err != nil {
+		return err
+	}
+	if p.plan, err = plan.New(p.image, &p.Flags, facts); err != nil {
+		return err
+	}
+	for _, n := range p.plan.Notices {
+		p.Notice(n)
+	}
+	p.rec.Layers = p.lowers
+	p.rec.Command = p.plan.Spec.Process.Args
+	dirs := []string{"files", "upper", "work"}
+	if p.Rootfs != "" {
+		dirs = dirs[:1]
+	}
+	if p.cont, err = p.State.Create(p.rec, dirs...); err != nil {
+		return explainCreate(err)
+	}
+	if err := p.write(); err != nil {
+		return explainCreate(err)
+	}
+	return p.hand(facts)
+}
+
+// write writes what the container's directory holds besides its record.
+func (p *preparation) write() error {
+	for _, f := range p.plan.Files {
+		if err := os.WriteFile(filepath.Join(p.cont.Dir, "files", f.Name), []byte(f.Data), 0o644); err != nil {
+			return err
+		}
+	}
+	for _, v := range p.plan.Volumes {
+		if err := os.MkdirAll(v.Dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if p.CIDFile != "" {
+		f, err := os.OpenFile(p.CIDFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err != nil {
+			return fault.New("remove the file or name another", "write the container's id to --cidfile: %w", err)
+		}
+		_, err = f.WriteString(p.rec.ID)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// facts gathers what the plan must know.
+func (p *preparation) facts() (*plan.Facts, error) {
+	network, err := probe.Network(p.Facts, p.Flags.Network.Name)
+	if err != nil {
+		return nil, err
+	}
+	dir := p.State.Dir(p.rec.ID)
+	host, _ := os.Hostname()
+	f := &plan.Facts{
+		ID: p.rec.ID, Map: p.id.Map, SingleID: p.id.Single, Network: string(network.Rung), Hostname: host,
+		FilesDir: filepath.Join(dir, "files"), VolumesDir: filepath.Join(dir, "volumes"), Caps: lastCap(),
+		IsDir: isDir,
+		Seccomp: func(path string, caps []string) (*specs.LinuxSeccomp, error) {
+			if path == "" || path == "builtin" {
+				return seccomp.Default(caps)
+			}
+			return seccomp.Load(path, caps)
+		},
+	}
+	f.Resolv, _ = os.ReadFile("/etc/resolv.conf")
+	f.Hosts, _ = os.ReadFile("/etc/hosts")
+	var fs unix.Statfs_t
+	f.Cgroup2 = unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+	if p.Flags.Privileged {
+		f.HostDevices = hostDevices()
+	}
+	return f, nil
+}
+
+// hand gives the monitor its config, init's program and the container's lock.
+func (p *preparation) hand(facts *plan.Facts) error {
+	prog := p.plan.Program(p.target(), func(source string) bool {
+		dir, err := facts.IsDir(source)
+		return err == nil && !dir
+	})
+	if s := p.plan.Spec.Linux.Seccomp; s != nil {
+		var err error
+		if prog.Filter, prog.FilterFlags, err = seccomp.Compile(s); err != nil {
+			return err
+		}
+	}
+	if p.plan.FakeRoot {
+		var err error
+		if prog.FakeRoot, prog.FakePlain, prog.FakeFlags, err = seccomp.FakeRoot(); err != nil {
+			return err
+		}
+	}
+	if p.Flags.Terminal {
+		if size, err := unix.IoctlGetWinsize(int(p.Stdio[0].Fd()), unix.TIOCGWINSZ); err == nil {
+			prog.Rows, prog.Cols = uint32(size.Row), uint32(size.Col)
+		}
+	}
+	conf, err := p.config().Encode()
+	if err != nil {
+		return err
+	}
+	a, err := sys.Memfd("rl-config", conf)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	b, err := sys.Memfd("rl-program", prog.Encode())
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := p.child.Release(); err != nil {
+		p.child = nil
+		return err
+	}
+	err = p.child.Socket.Send([]byte{monitor.MsgConfig}, int(a.Fd()), int(b.Fd()), int(p.cont.Lock.Fd()))
+	if err != nil {
+		return fmt.Errorf("hand the container to its monitor: %w", err)
+	}
+	p.released = true
+	// The monitor has the lock now; this copy would keep it alive beyond it.
+	return errors.Join(p.cont.Close(), p.writeSpec())
+}
+
+// target is where the root file system is mounted. As everybody's mount
+// namespace is its own, one directory serves all.
+func (p *preparation) target() string { return p.State.Target() }
+
+func (p *preparation) config() *monitor.Config {
+	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Namespaces: p.plan.Namespaces(),
+		HostPid: p.Flags.Pid.Name == "host", Remove: p.Flags.Remove, Reaper: p.Flags.Init, Plain: p.Rootfs,
+		Tree: rootfs.Tree{Lowers: p.lowers, Target: p.target(), Volatile: p.Flags.Remove}}
+	if p.Rootfs == "" {
+		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
+	}
+	if p.Flags.Remove {
+		c.Forget = p.State.Marks(p.rec)
+	}
+	for _, v := range p.plan.Volumes {
+		if !v.NoCopy {
+			c.Volumes = append(c.Volumes, monitor.Volume{Dir: v.Dir, Target: v.Target})
+		}
+	}
+	return c
+}
+
+// writeSpec keeps the plan beside the container while that starts. One that is
+// removed at its end has no use for it.
+func (p *preparation) writeSpec() error {
+	if p.Flags.Remove {
+		return nil
+	}
+	data, err := json.MarshalIndent(p.plan.Spec, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(p.cont.Dir, "config.json"), data, 0o600)
+}
+
+// close undoes what was begun when the monitor was never told to go on.
+func (p *preparation) close() {
+	if p.released {
+		return
+	}
+	if p.child != nil {
+		p.child.Kill()
+	}
+	if p.cont != nil {
+		p.discard(p.rec)
+		p.cont.Close()
+		if p.CIDFile != "" {
+			os.Remove(p.CIDFile)
+		}
+	}
+}
+
+func explainCreate(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return &fault.Error{Err: fmt.Errorf("create the container: %w", err), Hint: "free some space, or set RL_ROOT to a directory that has some"}
+	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EACCES):
+		return &fault.Error{Err: fmt.Errorf("create the container: %w", err), Hint: "set RL_ROOT to a directory that can be written"}
+	}
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return err
+	}
+	return fmt.Errorf("create the container: %w", err)
+}
+
+func isDir(path string) (bool, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return false, errors.Unwrap(err)
+	}
+	return st.IsDir(), nil
+}
+
+func lastCap() int {
+	data, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
+			return n
+		}
+	}
+	return unix.CAP_LAST_CAP
+}
+
+// hostDevices lists the devices of the host that the caller may open at all.
+func hostDevices() []string {
+	entries, err := os.ReadDir("/dev")
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, e := range entries {
+		path := "/dev/" + e.Name()
+		if e.Type()&os.ModeDevice != 0 && !ours(e.Name()) && unix.Access(path, unix.R_OK) == nil {
+			all = append(all, path)
+		}
+	}
+	return all
+}
+
+// ours are the devices that every container has, and those it must not have twice.
+func ours(name string) bool {
+	switch name {
+	case "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx":
+		return true
+	}
+	return strings.HasPrefix(name, "tty") || strings.HasPrefix(name, "vcs")
+}

@@ -1,0 +1,121 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"rl/run/monitor"
+	"rl/userns/sys/fault"
+)
+
+// attend stays with the container until its end: notices, the terminal, signals.
+func (p *preparation) attend(ctx context.Context) (int, error) {
+	stop := p.forward()
+	defer stop()
+	var term *terminal
+	defer func() { term.restore() }()
+	for {
+		msg, files, err := p.child.Socket.Recv()
+		if err == io.EOF {
+			return p.orphaned()
+		}
+		if err != nil {
+			return 0, err
+		}
+		switch msg[0] {
+		case monitor.MsgNotice:
+			p.Notice(string(msg[1:]))
+		case monitor.MsgRunning:
+			go p.Sweep(ctx)
+		case monitor.MsgTerminal:
+			if len(files) == 1 {
+				term = p.attachTerminal(files[0])
+			}
+		case monitor.MsgError:
+			term.restore()
+			p.finish()
+			return 0, refusal(msg[1:])
+		case monitor.MsgExit:
+			term.drain()
+			p.finish()
+			if len(msg) < 2 {
+				return 0, errors.New("the monitor's last message was cut")
+			}
+			return int(msg[1]), nil
+		case monitor.MsgDetach:
+			term.restore()
+			p.Notice("read escape sequence")
+			return 0, nil
+		}
+	}
+}
+
+// refusal is why the workload was not executed: one byte of exit status, the
+// reason, and a remedy in a second line.
+func refusal(msg []byte) error {
+	code, text := 125, "the container could not be started"
+	if len(msg) > 1 {
+		code, text = int(msg[0]), string(msg[1:])
+	}
+	what, hint, _ := strings.Cut(text, "\n")
+	return fault.WithCode(code, hint, "%s", what)
+}
+
+// finish waits for the monitor and forgets a container that is removed.
+func (p *preparation) finish() {
+	p.child.Wait()
+	p.child.Socket.Close()
+	if p.Flags.Remove {
+		if _, err := os.Lstat(p.State.Dir(p.rec.ID)); err == nil {
+			p.discard(p.rec)
+		}
+	}
+}
+
+// orphaned is what is left to do when the monitor was killed: the kernel ended
+// the container with it, the files remain.
+func (p *preparation) orphaned() (int, error) {
+	status, err := p.child.Wait()
+	p.finish()
+	if err == nil && status.Signaled() {
+		return 128 + int(status.Signal()), fault.WithCode(128+int(status.Signal()), "", "the container's monitor was killed by signal %d", status.Signal())
+	}
+	return 0, fmt.Errorf("the container's monitor ended unexpectedly with status %d", status.ExitStatus())
+}
+
+// forward hands the front's signals to the workload (--sig-proxy), as docker
+// does. After the third request to end that had no effect the front goes, and
+// the container with it.
+func (p *preparation) forward() (stop func()) {
+	ch := make(chan os.Signal, 64)
+	if !p.SigProxy {
+		return func() {}
+	}
+	signal.Notify(ch)
+	go func() {
+		requests := 0
+		for s := range ch {
+			n, ok := s.(syscall.Signal)
+			if !ok {
+				continue
+			}
+			switch n {
+			case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE, syscall.SIGWINCH, syscall.SIGTTIN, syscall.SIGTTOU:
+				continue
+			case syscall.SIGINT, syscall.SIGTERM:
+				if requests++; requests == 3 {
+					p.Notice("got 3 SIGTERM/SIGINTs, forcefully exiting")
+					n = syscall.SIGKILL
+				}
+			}
+			p.child.Socket.Send([]byte{monitor.MsgSignal, byte(n)})
+		}
+	}()
+	return func() { signal.Stop(ch); close(ch) }
+}

@@ -1,0 +1,250 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"rl/run/plan/option"
+	"rl/userns/sys/fault"
+)
+
+const defaultShm = 64 << 20
+
+// mounts lists what every container has mounted, in docker's order.
+func (p *Plan) mounts(_ *v1.ImageConfig, f *Flags, h *Facts) error {
+	sysfs := []string{"nosuid", "noexec", "nodev", "ro"}
+	if f.Privileged {
+		sysfs = sysfs[:3]
+	}
+	pts := []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
+	if h.Map.GIDs.Covers(5) { // group tty; unmapped with a single id
+		pts = append(pts, "gid=5")
+	}
+	p.Spec.Mounts = []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: pts},
+		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: sysfs},
+	}
+	if h.Cgroup2 && h.Network != "host" { // else it comes with the host's /sys
+		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup2", Source: "cgroup", Options: sysfs})
+	}
+	if p.Private(specs.IPCNamespace) {
+		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}})
+	}
+	size := f.ShmSize
+	if size == 0 {
+		size = defaultShm
+	}
+	switch {
+	case f.IPC.Name == "none":
+	case f.IPC.Name == "host":
+		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/dev/shm", Type: "bind", Source: "/dev/shm", Options: []string{"rbind"}})
+	default:
+		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/dev/shm", Type: "tmpfs", Source: "shm",
+			Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(size, 10)}})
+	}
+	return p.devices(f, h)
+}
+
+// devices binds the host's devices: nobody in a user namespace may make one.
+func (p *Plan) devices(f *Flags, h *Facts) error {
+	add := func(host, container string) {
+		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: container, Type: "bind", Source: host, Options: []string{"bind"}})
+	}
+	if f.Privileged {
+		for _, d := range h.HostDevices {
+			add(d, d)
+		}
+	}
+	for _, d := range f.Devices {
+		dir, err := h.IsDir(d.Host)
+		if err != nil {
+			return fault.New("--device takes a device of this host", "device %s: %w", d.Host, err)
+		}
+		if dir {
+			p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: d.Container, Type: "bind", Source: d.Host, Options: []string{"rbind"}})
+			continue
+		}
+		add(d.Host, d.Container)
+	}
+	return nil
+}
+
+// userMounts adds volumes, binds and tmpfs: those of the user, then those the
+// image declares and nobody mounted on. Parents come before what lies in them.
+func (p *Plan) userMounts(image *v1.ImageConfig, f *Flags, h *Facts) error {
+	var asked []specs.Mount
+	seen := map[string]bool{}
+	for _, m := range f.Mounts {
+		if seen[m.Target] {
+			return fault.New("mount one thing there", "duplicate mount point: %s", m.Target)
+		}
+		seen[m.Target] = true
+		p.Notices = append(p.Notices, m.Notices...)
+		s, err := p.userMount(m, h, len(p.Volumes))
+		if err != nil {
+			return err
+		}
+		asked = append(asked, s)
+	}
+	for _, target := range sorted(image.Volumes) {
+		target = path.Clean("/" + target)
+		if seen[target] || target == "/" {
+			continue
+		}
+		s, err := p.userMount(option.Mount{Type: option.Volume, Target: target}, h, len(p.Volumes))
+		if err != nil {
+			return err
+		}
+		asked = append(asked, s)
+	}
+	slices.SortStableFunc(asked, func(a, b specs.Mount) int {
+		return cmp.Compare(strings.Count(a.Destination, "/"), strings.Count(b.Destination, "/"))
+	})
+	kept := p.Spec.Mounts[:0]
+	for _, m := range p.Spec.Mounts { // the user's mount takes the place of ours
+		if !seen[m.Destination] {
+			kept = append(kept, m)
+		}
+	}
+	p.Spec.Mounts = append(kept, asked...)
+	return nil
+}
+
+func (p *Plan) userMount(m option.Mount, h *Facts, n int) (specs.Mount, error) {
+	s := specs.Mount{Destination: m.Target, Options: append([]string{}, m.Options...)}
+	if m.ReadOnly {
+		s.Options = append(s.Options, "ro")
+	}
+	switch m.Type {
+	case option.Tmpfs:
+		s.Type, s.Source = "tmpfs", "tmpfs"
+		return s, nil
+	case option.Volume:
+		if m.Source != "" {
+			return s, fault.New("bind a directory of yours instead: -v "+"./"+m.Source+":"+m.Target, "named volumes are not supported yet: %s", m.Source)
+		}
+		v := Volume{Dir: filepath.Join(h.VolumesDir, strconv.Itoa(n)), Target: m.Target, NoCopy: m.NoCopy}
+		p.Volumes = append(p.Volumes, v)
+		s.Type, s.Source = "bind", v.Dir
+		s.Options = append(s.Options, "rbind", "rprivate")
+		return s, nil
+	}
+	dir, err := h.IsDir(m.Source)
+	if err != nil {
+		return s, fault.New("create it first, or correct the path", "bind source %s: %w", m.Source, err)
+	}
+	s.Type, s.Source = "bind", m.Source
+	kind := "bind"
+	if m.Recursive && dir {
+		kind = "rbind"
+	}
+	if m.ReadOnly && m.RecursiveReadOnly != "writable" {
+		s.Options = append(s.Options, "rro")
+	}
+	prop := m.Propagation
+	if prop == "" {
+		prop = "rprivate"
+	}
+	s.Options = append(s.Options, kind, prop)
+	return s, nil
+}
+
+// hide lists what docker hides from a container or shows read-only.
+func (p *Plan) hide(_ *v1.ImageConfig, f *Flags, _ *Facts) error {
+	l := p.Spec.Linux
+	if !f.Privileged && !f.Security.UnmaskAll {
+		l.MaskedPaths = []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+			"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"}
+		l.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+		open := func(s string) bool { return slices.Contains(f.Security.Unmask, s) }
+		l.MaskedPaths = slices.DeleteFunc(l.MaskedPaths, open)
+		l.ReadonlyPaths = slices.DeleteFunc(l.ReadonlyPaths, open)
+	}
+	l.MaskedPaths = append(l.MaskedPaths, f.Security.Mask...)
+	return nil
+}
+
+func sorted[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// files plans the container's own /etc/resolv.conf, hosts and hostname, bound
+// from its directory as docker does, so that the image stays as it is.
+func (p *Plan) files(_ *v1.ImageConfig, f *Flags, h *Facts) error {
+	p.Files = []File{
+		{"resolv.conf", resolv(f, h)},
+		{"hosts", hosts(p.Spec.Hostname, f, h)},
+	}
+	if p.Spec.Hostname != "" {
+		p.Files = append(p.Files, File{"hostname", p.Spec.Hostname + "\n"})
+	}
+	for _, file := range p.Files {
+		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/etc/" + file.Name, Type: "bind",
+			Source: filepath.Join(h.FilesDir, file.Name), Options: []string{"bind", "rprivate"}})
+	}
+	return nil
+}
+
+// resolv is the host's resolv.conf with what was asked in place of its own.
+func resolv(f *Flags, h *Facts) string {
+	var b strings.Builder
+	for line := range strings.Lines(string(h.Resolv)) {
+		word, _, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(line, "\t", " ")), " ")
+		switch {
+		case word == "nameserver" && len(f.DNS) > 0,
+			(word == "search" || word == "domain") && len(f.Search) > 0,
+			word == "options" && len(f.DNSOpts) > 0:
+			continue
+		}
+		b.WriteString(strings.TrimSuffix(line, "\n") + "\n")
+	}
+	if len(f.Search) > 0 && !slices.Equal(f.Search, []string{"."}) {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(f.Search, " "))
+	}
+	for _, s := range f.DNS {
+		fmt.Fprintf(&b, "nameserver %s\n", s)
+	}
+	if len(f.DNSOpts) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(f.DNSOpts, " "))
+	}
+	return b.String()
+}
+
+// hosts begins with the host's names where the network is the host's.
+func hosts(hostname string, f *Flags, h *Facts) string {
+	var b strings.Builder
+	if h.Network == "host" && len(h.Hosts) > 0 {
+		b.Write(h.Hosts)
+		if !strings.HasSuffix(b.String(), "\n") {
+			b.WriteByte('\n')
+		}
+	} else {
+		b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+	}
+	for _, a := range f.AddHosts {
+		ip := a.IP
+		if ip == option.HostGateway {
+			ip = "127.0.0.1" // with the host's network this is the host
+		}
+		fmt.Fprintf(&b, "%s\t%s\n", ip, a.Name)
+	}
+	if hostname != "" {
+		fmt.Fprintf(&b, "127.0.1.1\t%s\n", hostname)
+	}
+	return b.String()
+}

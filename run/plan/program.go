@@ -1,0 +1,192 @@
+package plan
+
+import (
+	"strings"
+	"syscall"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"rl/run/inside/program"
+	"rl/run/plan/option"
+)
+
+// Program compiles the plan to what init executes. root is where the monitor
+// mounts the root file system; isFile tells of a bind's source that it is not a
+// directory. Filters are the caller's to add: they are compiled elsewhere.
+func (p *Plan) Program(root string, isFile func(source string) bool) *program.Program {
+	s := p.Spec
+	out := &program.Program{
+		Root: root, Hostname: s.Hostname, Domainname: s.Domainname, LoopbackUp: p.Private(specs.NetworkNamespace),
+		ReadOnly: s.Root.Readonly,
+		User:     p.User, Groups: p.Groups, KeepGroups: p.KeepGroups, SingleID: p.SingleID,
+		NoNewPriv: s.Process.NoNewPrivileges, Terminal: s.Process.Terminal, Reaper: p.Reaper,
+		Cwd: s.Process.Cwd, Argv: s.Process.Args, Env: s.Process.Env,
+	}
+	if o := s.Process.OOMScoreAdj; o != nil {
+		out.SetOOM, out.OOMScore = true, int32(*o)
+	}
+	if u := s.Process.User.Umask; u != nil {
+		out.Umask = *u
+	}
+	for _, c := range s.Process.Capabilities.Bounding {
+		if n, ok := option.CapNumber(c); ok {
+			out.Caps |= 1 << n
+		}
+	}
+	for _, l := range s.Process.Rlimits {
+		out.Rlimits = append(out.Rlimits, program.Rlimit{Resource: resource(l.Type), Soft: l.Soft, Hard: l.Hard})
+	}
+	out.Ops = p.operations(isFile)
+	return out
+}
+
+func resource(kind string) int {
+	u, _ := option.ParseUlimit(strings.ToLower(strings.TrimPrefix(kind, "RLIMIT_")) + "=0")
+	return u.Resource
+}
+
+func (p *Plan) operations(isFile func(string) bool) []program.Op {
+	var ops []program.Op
+	for _, m := range p.Spec.Mounts {
+		op := mountOp(m, isFile)
+		if m.Destination == "/proc" && m.Type == "proc" && !p.Private(specs.PIDNamespace) {
+			op.Opts |= program.OptOptional // the host's processes are what was asked for
+		}
+		ops = append(ops, op)
+		if m.Destination == "/dev" && m.Type == "tmpfs" {
+			ops = append(ops, devices()...)
+		}
+	}
+	if p.FakeRoot {
+		ops = append(ops, fakeRootFiles()...)
+	}
+	for _, k := range sorted(p.Spec.Linux.Sysctl) {
+		ops = append(ops, program.Op{Kind: program.Sysctl, Target: "/proc/sys/" + strings.ReplaceAll(k, ".", "/"), Data: p.Spec.Linux.Sysctl[k]})
+	}
+	for _, path := range p.Spec.Linux.ReadonlyPaths {
+		ops = append(ops, program.Op{Kind: program.ReadOnly, Target: path})
+	}
+	for _, path := range p.Spec.Linux.MaskedPaths {
+		ops = append(ops, program.Op{Kind: program.Mask, Target: path})
+	}
+	return ops
+}
+
+// devices are what every container finds in /dev.
+func devices() []program.Op {
+	var ops []program.Op
+	for _, d := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		ops = append(ops, program.Op{Kind: program.Device, Opts: program.OptIsFile, Source: "/dev/" + d, Target: "/dev/" + d})
+	}
+	for _, l := range [][2]string{{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
+		{"/proc/self/fd/2", "stderr"}, {"/proc/kcore", "core"}, {"pts/ptmx", "ptmx"}} {
+		ops = append(ops, program.Op{Kind: program.Symlink, Source: l[0], Target: "/dev/" + l[1]})
+	}
+	return ops
+}
+
+// fakeRootFiles tells programs that check what they did about the single id:
+// apt verifies that it became its user _apt, which the filter only pretends.
+func fakeRootFiles() []program.Op {
+	return []program.Op{{Kind: program.Write, Mode: 0o644, Target: "/etc/apt/apt.conf.d/99rl-single-id",
+		Data: "// Written by rl: this container has a single user id, so apt cannot become _apt.\nAPT::Sandbox::User \"root\";\n"}}
+}
+
+var propagations = [...]struct {
+	name string
+	flag uint64
+}{
+	{"private", syscall.MS_PRIVATE}, {"rprivate", syscall.MS_PRIVATE | syscall.MS_REC},
+	{"shared", syscall.MS_SHARED}, {"rshared", syscall.MS_SHARED | syscall.MS_REC},
+	{"slave", syscall.MS_SLAVE}, {"rslave", syscall.MS_SLAVE | syscall.MS_REC},
+}
+
+var mountFlags = [...]struct {
+	name string
+	flag uint64
+}{
+	{"ro", syscall.MS_RDONLY}, {"nosuid", syscall.MS_NOSUID}, {"nodev", syscall.MS_NODEV}, {"noexec", syscall.MS_NOEXEC},
+	{"noatime", syscall.MS_NOATIME}, {"nodiratime", syscall.MS_NODIRATIME}, {"relatime", syscall.MS_RELATIME},
+	{"strictatime", syscall.MS_STRICTATIME}, {"sync", syscall.MS_SYNCHRONOUS}, {"dirsync", syscall.MS_DIRSYNC},
+	{"bind", syscall.MS_BIND}, {"rbind", syscall.MS_BIND | syscall.MS_REC},
+}
+
+// mountOp turns a mount of the specification into init's operation.
+func mountOp(m specs.Mount, isFile func(string) bool) program.Op {
+	op := program.Op{Kind: program.Mount, Type: m.Type, Source: m.Source, Target: m.Destination}
+	switch m.Type {
+	case "proc":
+		op.Kind = program.Proc
+	case "sysfs":
+		op.Kind = program.Sysfs
+	case "bind":
+		op.Kind = program.Bind
+		if isFile(m.Source) {
+			op.Opts |= program.OptIsFile
+		}
+	case "cgroup2", "mqueue":
+		op.Opts |= program.OptOptional
+	}
+	var data []string
+	for _, o := range m.Options {
+		if !setFlag(&op, o) {
+			data = append(data, o)
+		}
+	}
+	op.Data = strings.Join(data, ",")
+	return op
+}
+
+func setFlag(op *program.Op, word string) bool {
+	if word == "rro" {
+		op.Opts |= program.OptRecursiveRO
+		return true
+	}
+	for _, p := range propagations {
+		if p.name == word {
+			op.Prop = p.flag
+			return true
+		}
+	}
+	for _, f := range mountFlags {
+		if f.name == word {
+			op.Flags |= f.flag
+			return true
+		}
+	}
+	switch word {
+	case "rw", "suid", "dev", "exec", "atime", "diratime", "async": // the kernel's defaults
+		return true
+	}
+	return false
+}
+
+// Namespaces is the clone(2) flags of init. The user namespace is the monitor's,
+// the mount namespace is made by init itself.
+func (p *Plan) Namespaces() uintptr {
+	var flags uintptr
+	for _, n := range p.Spec.Linux.Namespaces {
+		switch n.Type {
+		case specs.PIDNamespace:
+			flags |= syscall.CLONE_NEWPID
+		case specs.IPCNamespace:
+			flags |= syscall.CLONE_NEWIPC
+		case specs.UTSNamespace:
+			flags |= syscall.CLONE_NEWUTS
+		case specs.NetworkNamespace:
+			flags |= syscall.CLONE_NEWNET
+		case specs.CgroupNamespace:
+			flags |= 0x02000000 // CLONE_NEWCGROUP
+		}
+	}
+	return flags
+}
+
+// StopSignalNumber is the number of the plan's stop signal; SIGTERM when it has
+// none.
+func (p *Plan) StopSignalNumber() int {
+	if n, err := option.ParseSignal(p.StopSignal); p.StopSignal != "" && err == nil {
+		return n
+	}
+	return int(syscall.SIGTERM)
+}

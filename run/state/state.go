@@ -1,0 +1,195 @@
+// Package state is what is on disk of a container.
+//
+//	containers/<id>/lock        held (flock) by the monitor for as long as the container lives
+//	                state.json  what was asked: Record
+//	                config.json the plan, a runtime-spec configuration
+//	                files/      resolv.conf, hosts, hostname
+//	                upper/ work/ volumes/
+//	                exit        the exit status, once there is one
+//	names/<name>                a symbolic link that holds the id: made with O_EXCL, it is the name's lock
+//	ephemeral/<id>              this container is to be removed when it ends (--rm)
+//
+// No file says whether a container runs: the lock does, and the kernel frees it
+// when the monitor dies, however it dies. No lock is shared by two containers.
+package state
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"rl/userns/idmap"
+	"rl/userns/sys"
+	"rl/userns/sys/fault"
+)
+
+// Record is what is known of a container from its creation on.
+type Record struct {
+	ID      string
+	Name    string
+	Image   string // as the user named it
+	ImageID string `json:",omitempty"`
+	Command []string
+	Layers  []string `json:",omitempty"` // directories of the image's layers it stands on
+	Created time.Time
+	Map     idmap.Map // the ids its files were written under
+	Helpers bool      // the map needs newuidmap
+	Remove  bool      `json:",omitempty"`
+	Driver  string    `json:",omitempty"` // pinned rootfs driver
+}
+
+// Container is an open container: whoever has one holds its lock.
+type Container struct {
+	Dir  string
+	Lock *os.File
+}
+
+// Root is the directory that containers live in, the store's root.
+type Root string
+
+// NewID makes a container id: 64 hexadecimal digits.
+func NewID() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// Dir is where a container with this id is.
+func (r Root) Dir(id string) string { return filepath.Join(string(r), "containers", id) }
+
+func (r Root) ephemeral(id string) string { return filepath.Join(string(r), "ephemeral", id) }
+func (r Root) name(name string) string    { return filepath.Join(string(r), "names", name) }
+
+// Target is the directory that root file systems are mounted on: one for all, as
+// every monitor has its own mount namespace.
+func (r Root) Target() string { return filepath.Join(string(r), "rootfs") }
+
+// Create makes a container's directory with the subdirectories named, takes its
+// lock and its name. An empty rec.Name gets a generated one.
+func (r Root) Create(rec *Record, dirs ...string) (c *Container, err error) {
+	c = &Container{Dir: r.Dir(rec.ID)}
+	if err := r.mkdir("containers", c.Dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			c.Close()
+			os.RemoveAll(c.Dir)
+			os.Remove(r.ephemeral(rec.ID))
+		}
+	}()
+	if c.Lock, err = os.OpenFile(filepath.Join(c.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, err
+	}
+	if err := sys.Lock(c.Lock, true); err != nil {
+		return nil, fmt.Errorf("lock the new container: %w", err)
+	}
+	if rec.Remove {
+		if err := r.touch("ephemeral", r.ephemeral(rec.ID)); err != nil {
+			return nil, err
+		}
+	}
+	for _, d := range dirs {
+		if err := os.Mkdir(filepath.Join(c.Dir, d), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Mkdir(r.Target(), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	if err := r.takeName(rec); err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return nil, err
+	}
+	return c, os.WriteFile(filepath.Join(c.Dir, "state.json"), data, 0o600)
+}
+
+// mkdir makes a directory, and the one above it when it is the first.
+func (r Root) mkdir(parent, path string) error {
+	err := os.Mkdir(path, 0o755)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Join(string(r), parent), 0o700); err != nil {
+			return err
+		}
+		err = os.Mkdir(path, 0o755)
+	}
+	return err
+}
+
+func (r Root) touch(parent, path string) error {
+	make := func() error {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}
+	err := make()
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Join(string(r), parent), 0o700); err != nil {
+			return err
+		}
+		err = make()
+	}
+	return err
+}
+
+// takeName claims a name for the container. A name whose container is gone, for
+// instance because it was killed while it was being removed, is free.
+func (r Root) takeName(rec *Record) error {
+	generated := rec.Name == ""
+	for try := 0; ; try++ {
+		if generated {
+			rec.Name = generateName(try)
+		}
+		err := os.Symlink(rec.ID, r.name(rec.Name))
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, os.ErrNotExist):
+			if err := os.MkdirAll(filepath.Join(string(r), "names"), 0o700); err != nil {
+				return err
+			}
+		case !errors.Is(err, os.ErrExist):
+			return fmt.Errorf("take the name %s: %w", rec.Name, err)
+		case generated && try < 1000:
+		default:
+			holder, _ := os.Readlink(r.name(rec.Name))
+			if _, err := os.Lstat(r.Dir(holder)); errors.Is(err, os.ErrNotExist) && holder != "" && try < 1000 {
+				os.Remove(r.name(rec.Name))
+				continue
+			}
+			return fault.New("choose another name, or remove that container",
+				"the container name %q is in use by container %.12s", rec.Name, holder)
+		}
+	}
+}
+
+// Read reads a container's record.
+func (r Root) Read(id string) (*Record, error) {
+	data, err := os.ReadFile(filepath.Join(r.Dir(id), "state.json"))
+	if err != nil {
+		return nil, err
+	}
+	rec := new(Record)
+	if err := json.Unmarshal(data, rec); err != nil {
+		return nil, fmt.Errorf("container %.12s: state.json: %w", id, err)
+	}
+	return rec, nil
+}
+
+// Close gives the lock back, unless another process has it too.
+func (c *Container) Close() error {
+	if c.Lock == nil {
+		return nil
+	}
+	return c.Lock.Close()
+}

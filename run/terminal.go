@@ -1,0 +1,150 @@
+package run
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rl/run/monitor"
+)
+
+// terminal is the front's half of a container's pseudo-terminal.
+type terminal struct {
+	master *os.File
+	saved  *unix.Termios // of the caller's terminal; nil when there is none
+	fd     int
+	output chan struct{} // closed when all output was copied
+	sizes  chan os.Signal
+}
+
+// attachTerminal joins the caller's terminal, made raw, and the container's.
+func (p *preparation) attachTerminal(master *os.File) *terminal {
+	t := &terminal{master: master, fd: int(p.Stdio[0].Fd()), output: make(chan struct{})}
+	if saved, err := unix.IoctlGetTermios(t.fd, unix.TCGETS); err == nil {
+		t.saved = saved
+		raw := *saved
+		raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+		raw.Oflag &^= unix.OPOST
+		raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+		raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+		raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
+		unix.IoctlSetTermios(t.fd, unix.TCSETS, &raw)
+		t.follow()
+	}
+	go func() {
+		io.Copy(p.Stdio[1], master) // ends with EIO when the last slave is closed
+		close(t.output)
+	}()
+	if p.Flags.Interactive {
+		go p.input(t)
+	}
+	return t
+}
+
+// follow keeps the container's terminal as large as the caller's.
+func (t *terminal) follow() {
+	t.sizes = make(chan os.Signal, 1)
+	signal.Notify(t.sizes, syscall.SIGWINCH)
+	t.resize()
+	go func() {
+		for range t.sizes {
+			t.resize()
+		}
+	}()
+}
+
+func (t *terminal) resize() {
+	if size, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ); err == nil {
+		unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, size)
+	}
+}
+
+// input copies what is typed until the detach keys come. The end of the input
+// becomes the terminal's own end-of-file character; a terminal that is dead ends
+// the container's with a hangup.
+func (p *preparation) input(t *terminal) {
+	keys := detector{keys: p.Detach}
+	buf := make([]byte, 4096)
+	for {
+		n, err := p.Stdio[0].Read(buf)
+		out, leave := keys.feed(buf[:n])
+		if len(out) > 0 {
+			if _, err := t.master.Write(out); err != nil {
+				return
+			}
+		}
+		if leave {
+			p.child.Socket.Send([]byte{monitor.MsgDetach}) // comes back as an answer
+			return
+		}
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, syscall.EIO) {
+			p.child.Socket.Send([]byte{monitor.MsgSignal, byte(syscall.SIGHUP)})
+			return
+		}
+		if t.saved == nil {
+			t.master.Write([]byte{4}) // EOT
+		}
+		return
+	}
+}
+
+// drain waits for the last output, a moment at most: a process that outlived the
+// workload cannot hold it up.
+func (t *terminal) drain() {
+	if t == nil {
+		return
+	}
+	select {
+	case <-t.output:
+	case <-time.After(500 * time.Millisecond):
+	}
+	t.restore()
+}
+
+// restore gives the caller's terminal back as it was.
+func (t *terminal) restore() {
+	if t == nil || t.saved == nil {
+		return
+	}
+	signal.Stop(t.sizes)
+	unix.IoctlSetTermios(t.fd, unix.TCSETS, t.saved)
+	t.saved = nil
+}
+
+// detector finds the detach keys in what is typed. A beginning of the sequence
+// is held back until it is clear that it is none.
+type detector struct {
+	keys []byte
+	held int
+}
+
+func (d *detector) feed(in []byte) (out []byte, found bool) {
+	if len(d.keys) == 0 {
+		return in, false
+	}
+	for i := 0; i < len(in); i++ {
+		c := in[i]
+		if c == d.keys[d.held] {
+			if d.held++; d.held == len(d.keys) {
+				return out, true
+			}
+			continue
+		}
+		out = append(out, d.keys[:d.held]...)
+		if d.held > 0 {
+			d.held = 0
+			i-- // it may begin a new sequence
+			continue
+		}
+		out = append(out, c)
+	}
+	return out, false
+}
