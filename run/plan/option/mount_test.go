@@ -107,6 +107,9 @@ func TestParseMount(t *testing.T) {
 		{in: `type=bind,"src=/a,""b""",dst=/b`, want: bind(func(m *option.Mount) { m.Source = `/a,"b"` })},
 		{in: "type=bind,src=/a:c,dst=/b", want: bind(func(m *option.Mount) { m.Source = "/a:c" })},
 		{in: "type=bind,src=/a=c,dst=/b", want: bind(func(m *option.Mount) { m.Source = "/a=c" })},
+		{in: "type=bind,src=/a,dst=/b,relabel=shared", want: bind(func(m *option.Mount) {
+			m.Notices = []string{"mount option relabel has no effect: rl does not set SELinux labels"}
+		})},
 		{in: "type=tmpfs,dst=/b", want: option.Mount{Type: option.Tmpfs, Target: "/b", Options: tmpfsDefaults}},
 		{in: "type=tmpfs,dst=/b,tmpfs-size=64m,tmpfs-mode=0755,ro", want: option.Mount{
 			Type: option.Tmpfs, Target: "/b", ReadOnly: true, Options: append(tmpfsDefaults[:3:3], "size=67108864", "mode=755"),
@@ -147,6 +150,9 @@ func TestParseMount(t *testing.T) {
 		{in: "src=data,dst=/b,volume-opt=a=b", err: "not supported"},
 		{in: "src=data,dst=/b,volume-subpath=/x", err: "leaves the volume"},
 		{in: "src=data,dst=/b,volume-subpath=x/../../y", err: "leaves the volume"},
+		{in: "src=data,dst=/b,volume-label=a", err: "volume-label is not supported"},
+		{in: "type=bind,src=/a,dst=/b,chown=true", err: "changing the owner"},
+		{in: "type=bind,src=/a,dst=/b,bogus=1", err: `unknown option "bogus"`},
 		{in: `type=bind,src="/a",dst=/b`, err: "a quote within a field"},
 		{in: `type=bind,"src=/a`, err: "never closed"},
 		{in: `"type=bind"x,src=/a,dst=/b`, err: "between a closing quote"},
@@ -170,6 +176,7 @@ func TestParseTmpfs(t *testing.T) {
 		{in: "/run:mode=1777,uid=1000,gid=0,nr_inodes=10k", want: tmpfs("nosuid", "nodev", "noexec", "mode=1777", "uid=1000", "gid=0", "nr_inodes=10240")},
 		{in: "/run:size=50%", want: tmpfs("nosuid", "nodev", "noexec", "size=50%")},
 		{in: "/run:size=1m,size=2m", want: tmpfs("nosuid", "nodev", "noexec", "size=2097152")},
+		{in: "/run:noatime,strictatime,nodiratime,sync,async", want: tmpfs("nosuid", "nodev", "noexec", "strictatime", "nodiratime")},
 		{in: "/run:noatime,defaults,notmpcopyup", want: tmpfs("nosuid", "nodev", "noexec", "noatime")},
 		{in: "/run:ro,rshared", want: option.Mount{Type: option.Tmpfs, Target: "/run", ReadOnly: true, Propagation: "rshared", Options: tmpfsDefaults}},
 
@@ -187,6 +194,7 @@ func TestParseTmpfs(t *testing.T) {
 		{in: "/run:noexce", err: "unknown option", hint: `"noexec"`},
 		{in: "/run:bogus=1", err: "unknown option"},
 		{in: "/run:ro,", err: "nothing between the commas"},
+		{in: "/r\x1bn:tmpcopyup", err: "starts empty", hint: "-v /r?n"},
 		{in: "/run:tmpcopyup", err: "starts empty", hint: "-v /run"},
 		{in: "/run:mpol=bind:0", err: "not supported"},
 		{in: "/run:nr_inodes=x", err: "not a number"},
