@@ -13,6 +13,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(stageEnv) == "probe" {
 		os.Exit(Main())
 	}
+	if os.Getenv(sceneEnv) != "" {
+		os.Exit(playScene())
+	}
 	os.Exit(m.Run())
 }
 

@@ -55,6 +55,26 @@ func TestRealDoctor(t *testing.T) {
 	}
 }
 
+// Nothing of a trial is left in the store's directory.
+func TestTrialsCleanUp(t *testing.T) {
+	root := t.TempDir()
+	f := New(Host{Exe: "/proc/self/exe", Getenv: func(k string) string {
+		if k == "RL_ROOT" {
+			return root
+		}
+		return os.Getenv(k)
+	}})
+	for _, name := range []string{"overlay", "store"} {
+		if c := f.Check(name); c.Status != StatusOK {
+			t.Errorf("%+v", c)
+		}
+	}
+	left, err := os.ReadDir(root)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 // The trials fail where they must: each is made once in a place where the
 // kernel refuses.
 func TestTrialsCanFail(t *testing.T) {

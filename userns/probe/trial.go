@@ -72,6 +72,14 @@ func (h *Host) realTry(t Trial) Outcome {
 		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SETUID, unix.CAP_SETGID}
 		return h.tryMapped(cmd, t, &out)
 	}
+	// Not /dev/null, which os/exec would open: there may be no /dev.
+	r, w, err := os.Pipe()
+	if err != nil {
+		return Outcome{Step: "start", Err: err}
+	}
+	w.Close()
+	defer r.Close()
+	cmd.Stdin = r
 	if err := cmd.Run(); err != nil && out.Len() == 0 {
 		return startFailure(err, errout.String())
 	}

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -41,11 +42,16 @@ func (f *Facts) overlayOutcome() Outcome {
 		if err != nil {
 			return Outcome{Step: "store", Err: err}
 		}
-		defer os.RemoveAll(dir)
 		if err := overlayTree(dir); err != nil {
-			return Outcome{Step: "store", Err: err}
+			return Outcome{Step: "store", Err: errors.Join(err, os.RemoveAll(dir))}
 		}
-		return f.h.Try(Trial{Name: "overlay", Args: []string{dir}, Map: true, Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS})
+		o := f.h.Try(Trial{Name: "overlay", Args: []string{dir}, Map: true, Flags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS})
+		// The kernel makes work/work with mode 0, which RemoveAll cannot enter.
+		_ = os.Chmod(filepath.Join(dir, "work/work"), 0o700)
+		if err := os.RemoveAll(dir); err != nil && o.Err == nil {
+			o = Outcome{Step: "clean up", Err: err}
+		}
+		return o
 	})
 }
 
