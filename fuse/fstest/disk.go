@@ -1,0 +1,61 @@
+package fstest
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// DiskDir is a new directory on a filesystem of a disk, where everybody can
+// look: /var/tmp, or RL_TEST_DISK.
+func DiskDir(t testing.TB) string {
+	t.Helper()
+	parent := os.Getenv("RL_TEST_DISK")
+	if parent == "" {
+		parent = "/var/tmp"
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(parent, &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Type == unix.TMPFS_MAGIC || st.Type == unix.OVERLAYFS_SUPER_MAGIC {
+		Skip(t, parent+" is on no disk; name a directory that is in RL_TEST_DISK")
+	}
+	return newDir(t, parent)
+}
+
+// TmpfsDir is a new directory on a tmpfs of this namespace.
+func TmpfsDir(t testing.TB) string {
+	t.Helper()
+	dir := newDir(t, "/var/tmp")
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Setxattr(dir, "user.rl", []byte("1"), 0); err != nil {
+		Skip(t, "tmpfs has no user xattrs here (Linux 6.6, CONFIG_TMPFS_XATTR): "+err.Error())
+	}
+	return dir
+}
+
+func newDir(t testing.TB, parent string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(parent, "rl-fstest-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
