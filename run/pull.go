@@ -104,6 +104,18 @@ func (e *Engine) Pull(ctx context.Context, r Request) (*oci.Image, error) {
 	if c, ok := source.(io.Closer); ok {
 		defer c.Close()
 	}
+	img, err := e.pullFrom(ctx, source, platform, r.Progress)
+	if err != nil {
+		return nil, err
+	}
+	if img.Name == "" {
+		img.Name = r.Ref.Name()
+		err = e.Store.Tag(img.Name, img.Descriptor)
+	}
+	return img, err
+}
+
+func (e *Engine) pullFrom(ctx context.Context, source oci.Source, platform v1.Platform, progress Progress) (*oci.Image, error) {
 	found, err := source.Resolve(ctx, platform)
 	if err != nil {
 		return nil, err
@@ -122,14 +134,14 @@ func (e *Engine) Pull(ctx context.Context, r Request) (*oci.Image, error) {
 		return nil, err
 	}
 	fetch := func(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error) { return source.Blob(ctx, d) }
-	if err := e.layers(ctx, id, img, fetch, r.Progress); err != nil {
+	if err := e.layers(ctx, id, img, fetch, progress); err != nil {
 		return nil, err
 	}
 	if err := e.Store.PutBlob(found.Descriptor, found.Raw); err != nil {
 		return nil, err
 	}
 	if img.Name = found.Name; img.Name == "" {
-		img.Name = r.Ref.Name()
+		return img, nil
 	}
 	return img, e.Store.Tag(img.Name, found.Descriptor)
 }

@@ -1,0 +1,184 @@
+// Package cli is the command line: one file a verb, and one place where an error
+// becomes text and an exit code.
+//
+// Names, flags and output are docker's wherever docker has them. A setting comes
+// from its flag, else from RL_NAME in the environment, else from the user's
+// configuration file, else from the system's.
+//
+// The manners: results go to standard output and nothing else does; what failed,
+// why, and what to do go to standard error, as "rl: what: why" and an indented
+// second line; a notice begins with "rl: note:". Nothing is coloured, progress is
+// drawn on terminals only.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"rl/run"
+	"rl/userns/sys/fault"
+)
+
+// Stdio is where the program talks.
+type Stdio struct{ In, Out, Err *os.File }
+
+// exitFailure is the status of rl's own failures, docker's 125.
+const exitFailure = 125
+
+// grammar is the whole command line.
+type grammar struct {
+	Global `embed:""`
+
+	Run        runCmd        `cmd:"" help:"Run a command in a new container."`
+	Pull       pullCmd       `cmd:"" help:"Fetch an image and unpack it."`
+	Images     imagesCmd     `cmd:"" help:"List images."`
+	Rmi        rmiCmd        `cmd:"" help:"Remove images."`
+	Inspect    inspectCmd    `cmd:"" help:"Show all that is known of images, as JSON."`
+	Doctor     doctorCmd     `cmd:"" help:"Tell what this machine offers, what rl does with it, and what would help."`
+	Version    versionCmd    `cmd:"" help:"Show the version."`
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
+	Hello      helloCmd      `cmd:"" hidden:"" name:"__hello" help:"Print what this process sees (the workload of the image hello)."`
+}
+
+// Global are the settings that every verb has.
+type Global struct {
+	Help     helpFlag `help:"Show help."`
+	Root     string   `name:"root" env:"RL_ROOT" placeholder:"DIR" help:"Directory of images and containers."`
+	Userns   string   `name:"identity" env:"RL_USERNS" placeholder:"RUNG" help:"Pin the identity ladder: auto, straight, subids or single."`
+	Driver   string   `name:"rootfs-driver" env:"RL_ROOTFS_DRIVER" placeholder:"DRIVER" help:"Pin the rootfs ladder: auto, kernel or copy."`
+	Insecure []string `name:"insecure-registry" env:"RL_INSECURE_REGISTRY" placeholder:"HOST" help:"Registry that may speak http or show any certificate; * is all."`
+	Retries  int      `name:"retries" env:"RL_RETRIES" default:"5" help:"How often a download that fails is tried again."`
+	Jobs     int      `name:"jobs" env:"RL_JOBS" default:"3" help:"How many layers are fetched at a time."`
+	Quiet    bool     `name:"no-notices" env:"RL_NO_NOTICES" help:"Leave out notices about what was gone without."`
+}
+
+// helpFlag shows help for the command it stands behind.
+type helpFlag bool
+
+// BeforeReset prints the help and ends parsing.
+func (helpFlag) BeforeReset(ctx *kong.Context) error {
+	if err := ctx.PrintUsage(false); err != nil {
+		return err
+	}
+	return errHelp
+}
+
+var errHelp = errors.New("help was shown")
+
+// app is what a verb runs with.
+type app struct {
+	Stdio
+	*Global
+	ctx context.Context
+}
+
+// Main runs the command line and gives the exit status.
+func Main(args []string, stdio Stdio) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var g grammar
+	err := dispatch(ctx, &g, args, stdio)
+	return render(stdio, err)
+}
+
+func dispatch(ctx context.Context, g *grammar, args []string, stdio Stdio) error {
+	parser, err := newParser(g, stdio)
+	if err != nil {
+		return err
+	}
+	if completing() {
+		completeLine(parser)
+		return nil
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(dockerHelp(args))
+	if errors.Is(err, errHelp) {
+		return nil
+	}
+	if err != nil {
+		return usageError(err)
+	}
+	if g.Root != "" {
+		os.Setenv("RL_ROOT", g.Root)
+	}
+	return parsed.Run(&app{Stdio: stdio, Global: &g.Global, ctx: ctx})
+}
+
+// dockerHelp makes -h mean help, but for run, where it is docker's --hostname,
+// and "help" a verb.
+func dockerHelp(args []string) []string {
+	if args[0] == "help" {
+		return append(args[1:], "--help")
+	}
+	if args[0] != "run" && args[len(args)-1] == "-h" {
+		return append(args[:len(args)-1:len(args)-1], "--help")
+	}
+	return args
+}
+
+// usageError makes kong's error one of ours.
+func usageError(err error) error {
+	var parse *kong.ParseError
+	hint := "`rl --help` lists the commands"
+	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
+		hint = "`rl " + parse.Context.Selected().Name + " --help` lists what it takes"
+	}
+	return fault.New(hint, "%s", strings.TrimPrefix(err.Error(), "error: "))
+}
+
+// engine opens the store with the settings of the command line.
+func (a *app) engine() (*run.Engine, error) {
+	s := run.Settings{Userns: a.Userns, Driver: a.Driver, Jobs: a.Jobs, Notice: a.notice}
+	s.Registry.Insecure, s.Registry.Retries = a.Insecure, a.Retries
+	s.Registry.UserAgent = "rl/" + Version
+	return run.Open(s)
+}
+
+func (a *app) notice(text string) {
+	if !a.Quiet {
+		fmt.Fprintln(a.Err, "rl: note:", text)
+	}
+}
+
+// exitCode is the status of a workload: no failure of rl's, nothing to print.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
+
+// render writes an error for a person and gives its exit status.
+func render(stdio Stdio, err error) int {
+	if err == nil {
+		return 0
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
+	}
+	status, hint := exitFailure, ""
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		f, ok := e.(*fault.Error)
+		if !ok {
+			continue
+		}
+		if hint == "" {
+			hint = f.Hint
+		}
+		if f.Code != 0 {
+			status = f.Code
+		}
+	}
+	fmt.Fprintln(stdio.Err, "rl:", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+	if hint != "" {
+		fmt.Fprintln(stdio.Err, "  "+hint)
+	}
+	return status
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"rl/run/plan/option"
+)
+
+// checkConfig finds what is wrong in a configuration file: its syntax, and keys
+// that are no setting, which kong would pass over.
+func checkConfig(data []byte) error {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if len(doc.Content) == 0 {
+		return nil
+	}
+	return checkMapping(doc.Content[0], reflect.TypeFor[grammar](), "")
+}
+
+func checkMapping(n *yaml.Node, t reflect.Type, prefix string) error {
+	if n.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: expected \"setting: value\"", n.Line)
+	}
+	flags, verbs := settings(t)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if verb, ok := verbs[key.Value]; ok {
+			if err := checkMapping(value, verb, key.Value+"."); err != nil {
+				return err
+			}
+			continue
+		}
+		kind, ok := flags[key.Value]
+		if !ok {
+			var names []string
+			for name := range flags {
+				names = append(names, name)
+			}
+			hint := ""
+			if near := option.Nearest(key.Value, names); near != "" {
+				hint = fmt.Sprintf(", did you mean %q?", near)
+			}
+			return fmt.Errorf("line %d: unknown setting %q%s", key.Line, prefix+key.Value, hint)
+		}
+		if err := checkValue(value, kind); err != nil {
+			return fmt.Errorf("line %d: %s: %w", value.Line, prefix+key.Value, err)
+		}
+	}
+	return nil
+}
+
+func checkValue(n *yaml.Node, t reflect.Type) error {
+	v := reflect.New(t)
+	if n.Kind == yaml.ScalarNode && t.Kind() == reflect.Slice {
+		return nil
+	}
+	if err := n.Decode(v.Interface()); err != nil {
+		return fmt.Errorf("%q is not a %s", n.Value, t.Kind())
+	}
+	return nil
+}
+
+// settings lists the flags and verbs of a grammar's struct by name.
+func settings(t reflect.Type) (flags, verbs map[string]reflect.Type) {
+	flags, verbs = map[string]reflect.Type{}, map[string]reflect.Type{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := f.Tag.Get("name")
+		if name == "" {
+			name = kebab(f.Name)
+		}
+		_, cmd := f.Tag.Lookup("cmd")
+		_, arg := f.Tag.Lookup("arg")
+		_, embed := f.Tag.Lookup("embed")
+		switch {
+		case embed || f.Anonymous:
+			inner, _ := settings(f.Type)
+			for k, v := range inner {
+				flags[k] = v
+			}
+		case cmd:
+			verbs[name] = f.Type
+		case !arg && f.IsExported():
+			flags[name] = f.Type
+		}
+	}
+	return flags, verbs
+}
+
+// kebab is kong's name for a field: AddHost is add-host.
+func kebab(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if r >= 'A' && r <= 'Z' {
+			if i > 0 && (s[i-1] < 'A' || s[i-1] > 'Z') {
+				b.WriteByte('-')
+			}
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

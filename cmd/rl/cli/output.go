@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"text/tabwriter"
+	"text/template"
+
+	"rl/userns/sys/fault"
+)
+
+// table writes columns as docker does: three spaces between them.
+func table(w io.Writer, lines [][]string) error {
+	t := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	for _, l := range lines {
+		fmt.Fprintln(t, strings.Join(l, "\t"))
+	}
+	return t.Flush()
+}
+
+// format writes each row by docker's --format: "json" is a JSON object a line,
+// "table TEMPLATE" has a heading, anything else is a Go template.
+func format[T any](w io.Writer, text string, rows []T) error {
+	if text == "json" {
+		for _, r := range rows {
+			if err := json.NewEncoder(w).Encode(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	heading := false
+	if rest, ok := strings.CutPrefix(text, "table "); ok {
+		text, heading = rest, true
+	}
+	t, err := parseTemplate(text)
+	if err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	if heading {
+		if err := t.Execute(tw, headings(reflect.TypeFor[T]())); err != nil {
+			return templateError(err)
+		}
+		fmt.Fprintln(tw)
+	}
+	for _, r := range rows {
+		if err := t.Execute(tw, r); err != nil {
+			return templateError(err)
+		}
+		fmt.Fprintln(tw)
+	}
+	return tw.Flush()
+}
+
+// headings maps each field to its name as a column's head.
+func headings(t reflect.Type) map[string]string {
+	m := map[string]string{}
+	for i := range t.NumField() {
+		name := t.Field(i).Name
+		m[name] = strings.ToUpper(name)
+	}
+	m["ID"], m["CreatedSince"] = "IMAGE ID", "CREATED"
+	return m
+}
+
+func parseTemplate(text string) (*template.Template, error) {
+	text = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(text)
+	t, err := template.New("").Funcs(template.FuncMap{
+		"json": func(v any) (string, error) {
+			b, err := json.Marshal(v)
+			return string(b), err
+		},
+		"join": strings.Join, "upper": strings.ToUpper, "lower": strings.ToLower, "split": strings.Split,
+		"println": fmt.Sprintln,
+	}).Parse(text)
+	if err != nil {
+		return nil, templateError(err)
+	}
+	return t, nil
+}
+
+func templateError(err error) error {
+	return fault.New("see the Go package text/template, as for docker's --format", "bad --format: %s", strings.TrimPrefix(err.Error(), "template: "))
+}

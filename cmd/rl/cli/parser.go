@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
+
+	"rl/userns/sys/fault"
+)
+
+const description = `Containers for people who have no root: one file, no daemon, nothing to install.`
+
+// newParser builds the grammar, with the configuration files behind it.
+func newParser(g *grammar, stdio Stdio) (*kong.Kong, error) {
+	options := []kong.Option{
+		kong.Name("rl"), kong.Description(description), kong.NoDefaultHelp(),
+		kong.Writers(stdio.Out, stdio.Err), kong.Exit(func(int) {}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
+		kong.ExplicitGroups([]kong.Group{}),
+	}
+	for _, path := range configFiles() {
+		resolver, err := readConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		if resolver != nil {
+			options = append(options, kong.Resolvers(resolver))
+		}
+	}
+	return kong.New(g, options...)
+}
+
+// configFiles are the configuration files, the stronger first.
+func configFiles() []string {
+	dir := os.Getenv("XDG_CONFIG_HOME")
+	if dir == "" {
+		dir = filepath.Join(os.Getenv("HOME"), ".config")
+	}
+	files := []string{filepath.Join(dir, "rl", "config.yaml"), "/etc/rl/config.yaml"}
+	if f := os.Getenv("RL_CONFIG"); f != "" {
+		files[0] = f
+	}
+	return files
+}
+
+// readConfig reads one file; one that is not there says nothing. The keys are
+// the names of flags: "insecure-registry: [localhost:5001]", and of a verb's own
+// flags below its name: "run: {init: true}".
+func readConfig(path string) (kong.Resolver, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	if err := checkConfig(data); err != nil {
+		return nil, fault.New("correct the file, or move it away", "configuration file %s: %w", path, err)
+	}
+	return kongyaml.Loader(strings.NewReader(string(data)))
+}

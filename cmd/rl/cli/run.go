@@ -1,0 +1,330 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rl/oci"
+	"rl/oci/ref"
+	"rl/run"
+	"rl/run/plan"
+	"rl/run/plan/option"
+	"rl/userns/sys/fault"
+)
+
+// runCmd has docker's flags. Slices take no commas apart: values may hold them.
+type runCmd struct {
+	Image []string `arg:"" optional:"" passthrough:"" predictor:"image" help:"Image, then the command and its arguments."`
+
+	AddHost     []string `sep:"none" placeholder:"NAME:IP" help:"Line for /etc/hosts."`
+	CapAdd      []string `placeholder:"CAP" help:"Capability to add to docker's fourteen."`
+	CapDrop     []string `placeholder:"CAP" help:"Capability to drop; ALL is all."`
+	Cidfile     string   `placeholder:"FILE" help:"Write the container's id to a file, which must not exist."`
+	DetachKeys  string   `default:"ctrl-p,ctrl-q" help:"Keys that leave a container with a terminal running."`
+	Device      []string `sep:"none" placeholder:"HOST[:CONTAINER]" help:"Device of the host."`
+	Dns         []string `name:"dns" placeholder:"IP" help:"Name server."`
+	DnsOption   []string `name:"dns-option" aliases:"dns-opt" placeholder:"OPTION" help:"Option for /etc/resolv.conf."`
+	DnsSearch   []string `name:"dns-search" placeholder:"DOMAIN" help:"Search domain; . is none."`
+	Entrypoint  *string  `placeholder:"CMD" help:"Run this instead of the image's entry point; \"\" is none."`
+	Env         []string `short:"e" sep:"none" placeholder:"NAME[=VALUE]" help:"Environment variable; without a value, the caller's."`
+	EnvFile     []string `sep:"none" placeholder:"FILE" help:"File of environment variables."`
+	GroupAdd    []string `placeholder:"GROUP" help:"Further group of the workload; keep-groups keeps the caller's."`
+	Hostname    string   `short:"h" placeholder:"NAME" help:"Host name of the container."`
+	Init        bool     `help:"Run a small pid 1 that reaps and hands signals on."`
+	Interactive bool     `short:"i" help:"Keep standard input open."`
+	Ipc         string   `placeholder:"MODE" help:"private, host or none."`
+	Label       []string `short:"l" sep:"none" placeholder:"KEY=VALUE" help:"Label."`
+	LabelFile   []string `sep:"none" placeholder:"FILE" help:"File of labels."`
+	Mount       []string `sep:"none" placeholder:"SPEC" help:"type=bind|tmpfs,source=DIR,target=DIR[,readonly]…"`
+	Name        string   `placeholder:"NAME" help:"Name of the container."`
+	Network     string   `aliases:"net" placeholder:"MODE" env:"RL_NETWORK" help:"host or none."`
+	OomScoreAdj *int     `name:"oom-score-adj" placeholder:"N" help:"How gladly the kernel kills the workload for memory, -1000 to 1000."`
+	Pid         string   `placeholder:"MODE" help:"private or host."`
+	Platform    string   `placeholder:"OS/ARCH" help:"Platform of the image to pull."`
+	Privileged  bool     `help:"All capabilities over the container's own namespaces, no seccomp, nothing masked."`
+	Pull        string   `default:"missing" placeholder:"POLICY" env:"RL_PULL" help:"When to fetch the image: missing, always or never."`
+	ReadOnly    bool     `help:"Make the root file system read-only."`
+	Rm          bool     `help:"Remove the container when it ends."`
+	Rootfs      string   `placeholder:"DIR" help:"Run in this directory instead of an image; changes stay in it."`
+	SecurityOpt []string `sep:"none" placeholder:"OPT" help:"seccomp=FILE|unconfined, no-new-privileges, mask=…, unmask=…"`
+	ShmSize     string   `placeholder:"SIZE" help:"Size of /dev/shm (64m)."`
+	SigProxy    bool     `default:"true" negatable:"" help:"Hand signals on to the workload."`
+	StopSignal  string   `placeholder:"SIGNAL" help:"Signal that asks the workload to end."`
+	StopTimeout *int     `placeholder:"SECONDS" help:"How long to wait after that signal."`
+	Sysctl      []string `sep:"none" placeholder:"NAME=VALUE" help:"Kernel parameter of the container's namespaces."`
+	Tmpfs       []string `sep:"none" placeholder:"DIR[:OPTIONS]" help:"Memory file system."`
+	Tty         bool     `short:"t" help:"Give the workload a terminal."`
+	Ulimit      []string `placeholder:"NAME=SOFT[:HARD]" help:"Resource limit."`
+	Umask       string   `placeholder:"OCTAL" help:"File mode mask of the workload."`
+	User        string   `short:"u" placeholder:"USER[:GROUP]" help:"User of the workload, by name or number."`
+	Userns      string   `placeholder:"MODE" help:"keep-id[:uid=N,gid=N], host, or a rung: auto, subids, single."`
+	Uts         string   `placeholder:"MODE" help:"private or host."`
+	Volume      []string `short:"v" sep:"none" placeholder:"[SRC:]DIR[:OPTS]" help:"Directory or file of the host."`
+	Workdir     string   `short:"w" placeholder:"DIR" help:"Working directory of the workload."`
+}
+
+// Help is what stands below the flags.
+func (runCmd) Help() string {
+	return `The exit status is the workload's; 128+N when signal N ended it; 125 when rl failed, 126 when the command cannot be executed, 127 when it is not found.
+
+IMAGE is NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE. "rl run hello" shows what a container sees, without a registry.`
+}
+
+// Run runs the container.
+func (c *runCmd) Run(a *app) error {
+	if c.Rootfs == "" && len(c.Image) == 0 {
+		return fault.New("`rl run IMAGE [COMMAND…]`; `rl images` lists what there is", "no image was named")
+	}
+	stdio, err := c.stdio(a)
+	if err != nil {
+		return err
+	}
+	flags, err := c.flags()
+	if err != nil {
+		return err
+	}
+	if err := c.pin(a, flags); err != nil {
+		return err
+	}
+	keys, err := option.ParseDetachKeys(c.DetachKeys)
+	if err != nil {
+		return err
+	}
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	box := &run.Container{Flags: *flags, CIDFile: c.Cidfile, SigProxy: c.SigProxy, Detach: keys, Stdio: stdio}
+	if c.Rootfs != "" {
+		box.Flags.Args = c.Image
+		if box.Rootfs, err = filepath.Abs(c.Rootfs); err != nil {
+			return err
+		}
+		box.Name = box.Rootfs
+	} else if err := c.image(a, e, box); err != nil {
+		return err
+	}
+	code, err := e.Run(a.ctx, box)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return exitCode(code)
+	}
+	return nil
+}
+
+// image finds the image, or has it fetched.
+func (c *runCmd) image(a *app, e *run.Engine, box *run.Container) (err error) {
+	box.Name, box.Flags.Args = c.Image[0], c.Image[1:]
+	if img, err := e.Hello(a.ctx, box.Name); err != nil || img != nil {
+		box.Image = img
+		return err
+	}
+	policy, err := option.ParsePull(c.Pull)
+	if err != nil {
+		return err
+	}
+	r, err := ref.Parse(box.Name)
+	if err != nil {
+		img, idErr := e.Lookup(box.Name) // an image id
+		if idErr != nil {
+			return err
+		}
+		box.Image = img
+		return nil
+	}
+	bars := newBars(a.Err)
+	defer bars.wait()
+	box.Image, err = e.Find(a.ctx, run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
+	if err != nil && r.Transport == oci.TransportRegistry && policy != option.PullAlways {
+		if img, idErr := e.Store.Image(box.Name); idErr == nil {
+			box.Image, err = img, nil
+		}
+	}
+	return err
+}
+
+// stdio decides the workload's standard streams.
+func (c *runCmd) stdio(a *app) ([3]*os.File, error) {
+	s := [3]*os.File{a.In, a.Out, a.Err}
+	if c.Tty && c.Interactive {
+		if _, err := unix.IoctlGetTermios(int(a.In.Fd()), unix.TCGETS); err != nil {
+			return s, fault.New("leave -t away, or run rl from a terminal", "the input device is not a terminal")
+		}
+	}
+	if !c.Interactive && !c.Tty {
+		s[0] = nil
+	}
+	return s, nil
+}
+
+// pin takes --userns apart into a rung of the ladder and a numbering.
+func (c *runCmd) pin(a *app, f *plan.Flags) error {
+	switch c.Userns {
+	case "", "auto":
+	case "straight", "host", "subids", "single":
+		a.Userns = c.Userns
+		return nil
+	}
+	u, err := option.ParseUserns(c.Userns)
+	if err != nil {
+		return err
+	}
+	f.Userns = u
+	return nil
+}
+
+// flags reads every option's value.
+func (c *runCmd) flags() (*plan.Flags, error) {
+	f := &plan.Flags{
+		Workdir: c.Workdir, UserText: c.User, Groups: c.GroupAdd, Search: c.DnsSearch, DNSOpts: c.DnsOption,
+		Name: c.Name, Interactive: c.Interactive, Terminal: c.Tty, Init: c.Init, Remove: c.Rm, ReadOnly: c.ReadOnly,
+		CapAdd: c.CapAdd, CapDrop: c.CapDrop, Privileged: c.Privileged, OOMScore: c.OomScoreAdj, Umask: c.Umask, StopSignal: c.StopSignal,
+	}
+	if c.Entrypoint != nil {
+		f.Entrypoint = &[]string{}
+		if *c.Entrypoint != "" {
+			*f.Entrypoint = []string{*c.Entrypoint}
+		}
+	}
+	if c.StopTimeout != nil {
+		d := time.Duration(*c.StopTimeout) * time.Second
+		f.StopTimeout = &d
+	}
+	for _, read := range []func(*plan.Flags) error{c.names, c.environment, c.networking, c.modes, c.mounts, c.rest} {
+		if err := read(f); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (c *runCmd) names(f *plan.Flags) (err error) {
+	if f.Name != "" {
+		if f.Name, err = option.ParseName(f.Name); err != nil {
+			return err
+		}
+	}
+	if c.Hostname != "" {
+		if f.Hostname, err = option.ParseHostname(c.Hostname); err != nil {
+			return err
+		}
+	}
+	if c.User != "" {
+		if f.User, err = option.ParseUser(c.User); err != nil {
+			return err
+		}
+	}
+	for _, file := range c.LabelFile {
+		labels, err := readFile(file, option.ParseLabelFile)
+		if err != nil {
+			return err
+		}
+		f.Labels = append(f.Labels, labels...)
+	}
+	return each(c.Label, option.ParseLabel, &f.Labels)
+}
+
+func (c *runCmd) environment(f *plan.Flags) error {
+	for _, file := range c.EnvFile {
+		vars, err := readFile(file, func(r io.Reader, name string) ([]option.Env, error) {
+			return option.ParseEnvFile(r, name, os.LookupEnv)
+		})
+		if err != nil {
+			return err
+		}
+		f.Env = append(f.Env, vars...)
+	}
+	return each(c.Env, func(s string) (option.Env, error) { return option.ParseEnv(s, os.LookupEnv) }, &f.Env)
+}
+
+func (c *runCmd) networking(f *plan.Flags) (err error) {
+	if f.Network, err = option.ParseNetwork(c.Network); err != nil {
+		return err
+	}
+	if f.Network.Name == option.NetDefault {
+		f.Network.Name = ""
+	}
+	if err := each(c.AddHost, option.ParseAddHost, &f.AddHosts); err != nil {
+		return err
+	}
+	return each(c.Dns, option.ParseDNS, &f.DNS)
+}
+
+func (c *runCmd) modes(f *plan.Flags) (err error) {
+	for _, m := range []struct {
+		text  string
+		parse func(string) (option.Mode, error)
+		into  *option.Mode
+	}{{c.Pid, option.ParsePid, &f.Pid}, {c.Ipc, option.ParseIPC, &f.IPC}, {c.Uts, option.ParseUTS, &f.UTS}} {
+		if m.text == "" {
+			continue
+		}
+		if *m.into, err = m.parse(m.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *runCmd) mounts(f *plan.Flags) error {
+	if err := each(c.Volume, option.ParseVolume, &f.Mounts); err != nil {
+		return err
+	}
+	if err := each(c.Mount, option.ParseMount, &f.Mounts); err != nil {
+		return err
+	}
+	if err := each(c.Tmpfs, option.ParseTmpfs, &f.Mounts); err != nil {
+		return err
+	}
+	for i, m := range f.Mounts {
+		if m.Type == option.Bind && !filepath.IsAbs(m.Source) {
+			abs, err := filepath.Abs(m.Source)
+			if err != nil {
+				return err
+			}
+			f.Mounts[i].Source = abs
+		}
+	}
+	return nil
+}
+
+func (c *runCmd) rest(f *plan.Flags) (err error) {
+	if err := each(c.Ulimit, option.ParseUlimit, &f.Ulimits); err != nil {
+		return err
+	}
+	if err := each(c.Sysctl, option.ParseSysctl, &f.Sysctls); err != nil {
+		return err
+	}
+	if err := each(c.Device, option.ParseDevice, &f.Devices); err != nil {
+		return err
+	}
+	if c.ShmSize != "" {
+		if f.ShmSize, err = option.ParseSize("--shm-size", c.ShmSize); err != nil {
+			return err
+		}
+	}
+	f.Security, err = option.ParseSecurity(c.SecurityOpt)
+	if s := f.Security.Seccomp; err == nil && strings.Contains(s, "/") {
+		f.Security.Seccomp, err = filepath.Abs(s)
+	}
+	return err
+}
+
+// each reads every value of an option.
+func each[T any](values []string, parse func(string) (T, error), into *[]T) error {
+	for _, s := range values {
+		v, err := parse(s)
+		if err != nil {
+			return err
+		}
+		*into = append(*into, v)
+	}
+	return nil
+}

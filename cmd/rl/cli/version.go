@@ -1,0 +1,34 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+)
+
+// Version is set by the linker.
+var Version = "0.1.0-dev"
+
+type versionCmd struct {
+	Format string `short:"f" placeholder:"TEMPLATE" help:"json, or a Go template."`
+}
+
+type versionInfo struct {
+	Version   string
+	GoVersion string
+	OS        string
+	Arch      string
+}
+
+// Run prints the version.
+func (c *versionCmd) Run(a *app) error {
+	v := versionInfo{Version, runtime.Version(), runtime.GOOS, runtime.GOARCH}
+	switch c.Format {
+	case "":
+		_, err := fmt.Fprintf(a.Out, "rl version %s, %s, %s/%s\n", v.Version, v.GoVersion, v.OS, v.Arch)
+		return err
+	case "json":
+		return json.NewEncoder(a.Out).Encode(v)
+	}
+	return format(a.Out, c.Format, []versionInfo{v})
+}

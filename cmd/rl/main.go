@@ -1,0 +1,25 @@
+// Command rl runs containers for people who have no root.
+package main
+
+import (
+	"os"
+
+	"rl/cmd/rl/cli"
+	"rl/run"
+	"rl/run/inside/reaper"
+	"rl/run/monitor"
+	"rl/userns/probe"
+	"rl/userns/stage"
+)
+
+func main() {
+	// What rl executes itself as. Init is not here: it takes over earlier, see run/inside.
+	stage.Dispatch(map[string]func() int{
+		monitor.Stage:   monitor.Main,
+		run.StageUnpack: run.UnpackMain,
+		run.StageRemove: run.RemoveMain,
+		"probe":         probe.Main,
+		"reaper":        reaper.Main,
+	})
+	os.Exit(cli.Main(os.Args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+}
