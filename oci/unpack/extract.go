@@ -89,16 +89,14 @@ func (x *extractor) extract(p *pipeline) error {
 // bytes that are not an archive.
 func (x *extractor) streamError(p *pipeline, err error) error {
 	switch {
-	case errors.Is(err, oci.ErrCorrupt):
-		return err
+	case p.failed:
+		return p.err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("layer is truncated: its archive ends within an entry: %w", oci.ErrCorrupt)
 	case x.files == 0 && errors.Is(err, tar.ErrHeader):
 		return fmt.Errorf("layer is not an archive: it is neither tar nor gzip nor zstd: %w", oci.ErrCorrupt)
 	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong):
 		return fmt.Errorf("layer has a damaged archive, after entry %d: %w: %w", x.files, err, oci.ErrCorrupt)
-	case p.src.source.failed():
-		return err
 	}
 	return fmt.Errorf("layer's archive: %w: %w", err, oci.ErrCorrupt)
 }
@@ -156,6 +154,10 @@ func (x *extractor) checkLink(hdr *tar.Header) error {
 
 // explain names the entry, and the remedy where a person has one.
 func (x *extractor) explain(err error, name string) error {
+	var errno unix.Errno
+	if text := err.Error(); len(text) > 400 && errors.As(err, &errno) {
+		err = errno // a message that repeats a path of thousands of bytes
+	}
 	err = fmt.Errorf("unpack %s: %w", brief(name), err)
 	switch {
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):

@@ -14,6 +14,8 @@ const (
 	// maxDepth bounds a path's components: resolving symlinks by hand costs their
 	// square. Real images stay below a hundred.
 	maxDepth = 512
+	// maxPath leaves room within the kernel's PATH_MAX, 4096, for "/fs" and umoci's slashes.
+	maxPath = 4000
 	// maxName is NAME_MAX of every Linux filesystem.
 	maxName = 255
 	// maxHoles is what the sparse files of one layer may claim together. A hole costs
@@ -26,13 +28,14 @@ const (
 // vet checks a header and brings it into the form umoci's extractor expects. What is
 // not an entry, but a remark about the archive, is to be skipped.
 func (x *extractor) vet(hdr *tar.Header) (skip bool, err error) {
+	sparse := isSparse(hdr)
 	switch hdr.Typeflag {
 	case tar.TypeXGlobalHeader: // git archive writes one
 		return true, nil
 	case tar.TypeReg, tar.TypeDir, tar.TypeLink, tar.TypeSymlink, tar.TypeFifo:
 	case tar.TypeRegA, tar.TypeCont, tar.TypeGNUSparse: //nolint:staticcheck // old archives have it
 		if hdr.Typeflag == tar.TypeGNUSparse {
-			x.holes += hdr.Size
+			sparse = true
 		}
 		hdr.Typeflag = tar.TypeReg
 	case tar.TypeChar, tar.TypeBlock:
@@ -40,11 +43,11 @@ func (x *extractor) vet(hdr *tar.Header) (skip bool, err error) {
 	default:
 		return false, fmt.Errorf("type %q, which image layers do not have: %w", hdr.Typeflag, oci.ErrCorrupt)
 	}
-	if hdr.Typeflag == tar.TypeReg && isSparse(hdr) {
+	if sparse {
+		if hdr.Size > maxHoles-x.holes {
+			return false, fmt.Errorf("sparse file of %d bytes: the sparse files of a layer may have %d GiB together: %w", hdr.Size, maxHoles>>30, oci.ErrCorrupt)
+		}
 		x.holes += hdr.Size
-	}
-	if x.holes > maxHoles {
-		return false, fmt.Errorf("sparse files of %d GiB: a layer may have at most %d: %w", x.holes>>30, maxHoles>>30, oci.ErrCorrupt)
 	}
 	if hdr.Name, err = cleanName(hdr.Name); err != nil {
 		return false, err
@@ -68,6 +71,9 @@ func cleanName(name string) (string, error) {
 	clean := strings.TrimPrefix(path.Clean("/"+name), "/")
 	if clean == "" {
 		return ".", nil
+	}
+	if len(clean) > maxPath {
+		return "", fmt.Errorf("path of %d bytes: paths have at most %d: %w", len(clean), maxPath, oci.ErrCorrupt)
 	}
 	depth := 0
 	for part := range strings.SplitSeq(clean, "/") {

@@ -37,8 +37,9 @@ type pipeline struct {
 	n   int64         // bytes produced; likewise
 	sum digest.Digest // valid when hashed is closed
 
-	cur  *chunk // being read
-	rest []byte // of cur
+	cur    *chunk // being read
+	rest   []byte // of cur
+	failed bool   // Read has returned err
 }
 
 func startPipeline(src *decoder, algorithm digest.Algorithm) *pipeline {
@@ -126,6 +127,7 @@ func (p *pipeline) Read(b []byte) (int, error) {
 		c, ok := <-p.ready
 		if !ok {
 			if p.err != nil {
+				p.failed = true
 				return 0, p.err
 			}
 			return 0, io.EOF

@@ -17,6 +17,7 @@ func (x *extractor) place(name string) (string, error) {
 	dir, base := filepath.Split(name)
 	dir = filepath.Clean(dir)
 	if name == "." || dir == "." {
+		x.parent = "" // which this entry may replace
 		return filepath.Join(x.root, name), nil
 	}
 	plain := filepath.Join(x.root, dir)

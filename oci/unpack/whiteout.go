@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -45,8 +46,8 @@ func (w *whiteouts) is(path string) bool {
 func (w *whiteouts) isInfo(path string, info fs.FileInfo) bool {
 	switch info.Mode().Type() {
 	case fs.ModeDevice | fs.ModeCharDevice:
-		// No other device can be: umoci makes empty files of them.
-		return true
+		st, ok := info.Sys().(*syscall.Stat_t)
+		return ok && st.Rdev == 0
 	case 0:
 		return w.xattr && info.Size() == 0 && hasXattr(path, whiteXattr, "y")
 	}
