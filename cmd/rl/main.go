@@ -10,6 +10,7 @@ import (
 	"rl/run/monitor"
 	"rl/userns/probe"
 	"rl/userns/stage"
+	_ "rl/userns/stage/gate"
 )
 
 func main() {

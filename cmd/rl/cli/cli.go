@@ -163,22 +163,37 @@ func render(stdio Stdio, err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	status, hint := exitFailure, ""
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		f, ok := e.(*fault.Error)
-		if !ok {
-			continue
-		}
-		if hint == "" {
-			hint = f.Hint
-		}
-		if f.Code != 0 {
-			status = f.Code
-		}
-	}
+	status, hint := advice(err)
 	fmt.Fprintln(stdio.Err, "rl:", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 	if hint != "" {
 		fmt.Fprintln(stdio.Err, "  "+hint)
 	}
 	return status
+}
+
+// advice is the exit status and the remedy of the outermost errors that know
+// one.
+func advice(err error) (status int, hint string) {
+	status = exitFailure
+	var walk func(error)
+	walk = func(err error) {
+		if f, ok := err.(*fault.Error); ok {
+			if hint == "" {
+				hint = f.Hint
+			}
+			if f.Code != 0 && status == exitFailure {
+				status = f.Code
+			}
+		}
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			walk(e.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, inner := range e.Unwrap() {
+				walk(inner)
+			}
+		}
+	}
+	walk(err)
+	return status, hint
 }
