@@ -56,6 +56,7 @@ func TestHostile(t *testing.T) {
 		"link in a circle":  {"oci-archive:", inLayout(func(f files) { f["index.json"], f["x"] = "-> x", "-> index.json" }), oci.ErrCorrupt, "circle"},
 		"link to nothing":   {"oci-archive:", inLayout(func(f files) { f["index.json"] = "=> nothing" }), oci.ErrCorrupt, "which is missing"},
 		"broken manifest":   {"docker-archive:", inDocker(func(f files) { f["manifest.json"] = "[" }), oci.ErrCorrupt, "cannot be read"},
+		"huge manifest":     {"docker-archive:", inDocker(func(f files) { f["manifest.json"] += strings.Repeat(" ", manifest.MaxSize) }), oci.ErrCorrupt, "larger than"},
 		"no images":         {"docker-archive:", inDocker(func(f files) { f["manifest.json"] = "[]" }), oci.ErrNotFound, "no image in it"},
 		"missing config":    {"docker-archive:", inDocker(func(f files) { delete(f, "c.json") }), oci.ErrCorrupt, `the config "c.json" is missing`},
 		"config outside":    {"docker-archive:", inDocker(func(f files) { f["manifest.json"] = `[{"Config":"../../etc/passwd"}]` }), oci.ErrCorrupt, "outside itself"},

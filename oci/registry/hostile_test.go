@@ -111,3 +111,22 @@ func TestRedirectsNotFollowed(t *testing.T) {
 	_, err := s.Resolve(t.Context(), amd64)
 	wantText(t, err, "from https to http")
 }
+
+// A host that was only redirected to may ask for credentials, and gets none.
+func TestChallengeOfAnotherHostIsNotAnswered(t *testing.T) {
+	for _, bearer := range []bool{false, true} {
+		reg, host := start(t)
+		thief, elsewhere := start(t, private(bearer))
+		d, _ := blobOf(t, reg, 10)
+		dockerConfig(t, auths(host, "ann", "s3cret"))
+		reg.Break(bad{Redirect: "http://" + elsewhere})
+		s, _ := open(t, host+"/team/app", Options{})
+		_, err := read(s, d)
+		wantText(t, err, elsewhere+" answered 401")
+		for _, q := range append(thief.Requests(), reg.Requests()...) {
+			if q.Authorization != "" || q.Path == "/token" {
+				t.Errorf("bearer=%v: the challenge was answered: %+v", bearer, q)
+			}
+		}
+	}
+}
