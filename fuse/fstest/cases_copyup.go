@@ -167,11 +167,11 @@ func copyUpCases() []Case {
 			c.yes("holes stay holes", st.Blocks*512 < 4<<20)
 			c.eq("tail", c.pread(c.open("f", unix.O_RDONLY, 0), 4, 8<<20-4), "tail")
 		}},
-		{Name: "copy-up/many files", Layers: Layers{many(200)}, run: func(c *C) {
-			for _, e := range many(200) {
+		{Name: "copy-up/many files", Layers: Layers{many(60)}, run: func(c *C) {
+			for _, e := range many(60) {
 				c.append(e.path, "!")
 			}
-			for _, e := range many(200) {
+			for _, e := range many(60) {
 				c.content(e.path, e.data+"!")
 			}
 		}},
@@ -182,6 +182,15 @@ func many(n int) Layer {
 	l := make(Layer, n)
 	for i := range l {
 		l[i] = File("m/"+strings.Repeat("x", i%50)+string(rune('a'+i%26))+itoa(i), itoa(i))
+	}
+	return l
+}
+
+// bare is the same without data, which costs a disk much more than a name.
+func bare(n int) Layer {
+	l := many(n)
+	for i := range l {
+		l[i].data = ""
 	}
 	return l
 }

@@ -61,7 +61,7 @@ func readdirCases() []Case {
 			c.ok(unix.Unlink(c.p("d/a")))
 			c.names("d", "b", "new", "p", "s", "sub")
 		}},
-		{Name: "readdir/telldir and seekdir", Layers: Layers{many(60)}, run: func(c *C) {
+		{Name: "readdir/telldir and seekdir", Layers: Layers{bare(60)}, run: func(c *C) {
 			fd := c.open("m", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 			all := c.raw(fd)
 			c.eq("entries", len(all), 62)
@@ -75,7 +75,7 @@ func readdirCases() []Case {
 				}
 			}
 		}},
-		{Name: "readdir/small buffers", Layers: Layers{many(100)[:50], many(100)}, run: func(c *C) {
+		{Name: "readdir/small buffers", Layers: Layers{bare(100)[:50], bare(100)}, run: func(c *C) {
 			fd := c.open("m", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 			seen := map[string]int{}
 			buf := make([]byte, 300)
@@ -94,10 +94,10 @@ func readdirCases() []Case {
 				c.eq("times "+name, n, 1)
 			}
 		}},
-		{Name: "readdir/a thousand names in three layers", Layers: Layers{many(1000)[:400], many(1000)[300:800], many(1000)[600:]}, run: func(c *C) {
+		{Name: "readdir/a thousand names in three layers", Layers: Layers{bare(1000)[:400], bare(1000)[350:700], bare(1000)[650:]}, run: func(c *C) {
 			c.eq("names", len(c.list("m")), 1000)
 		}},
-		{Name: "readdir/deleting while reading", Layers: Layers{many(300)}, run: func(c *C) {
+		{Name: "readdir/deleting while reading", Layers: Layers{bare(300)}, run: func(c *C) {
 			fd := c.open("m", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 			buf := make([]byte, 2000)
 			for {
@@ -115,7 +115,7 @@ func readdirCases() []Case {
 			c.names("m")
 			c.ok(unix.Rmdir(c.p("m")))
 		}},
-		{Name: "readdir/names not touched are seen while others change", Layers: Layers{many(300)}, run: func(c *C) {
+		{Name: "readdir/names not touched are seen while others change", Layers: Layers{bare(300)}, run: func(c *C) {
 			fd := c.open("m", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 			seen := map[string]bool{}
 			buf := make([]byte, 1000)
@@ -130,7 +130,7 @@ func readdirCases() []Case {
 				}
 				c.write("m/new"+itoa(i), "")
 			}
-			for _, e := range many(300) {
+			for _, e := range bare(300) {
 				c.yes("saw "+e.path, seen[e.path[2:]])
 			}
 		}},

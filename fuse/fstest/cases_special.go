@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -112,6 +113,10 @@ func specialCases() []Case {
 	}
 }
 
+// A program that is still open for writing in a child between its fork and its
+// exec is busy (ETXTBSY): one of these cases at a time.
+var executing sync.Mutex
+
 // Executing programs from the tree.
 func execCases() []Case {
 	prog := Layers{{File("prog", exit42()).Mode(0o755), File("noexec", exit42()).Mode(0o644), File("script", "#!/bin/sh\nexit 7\n").Mode(0o755), File("junk", "not a program").Mode(0o755)}}
@@ -124,7 +129,7 @@ func execCases() []Case {
 		c.ok(err)
 		return 0
 	}
-	return []Case{
+	cases := []Case{
 		{Name: "exec/program of a layer", Layers: prog, run: func(c *C) { c.eq("status", status(c, "prog"), 42) }},
 		{Name: "exec/copied-up program", Layers: prog, run: func(c *C) {
 			c.ok(unix.Chmod(c.p("prog"), 0o700))
@@ -160,4 +165,12 @@ func execCases() []Case {
 			}
 		}},
 	}
+	for i, k := range cases {
+		cases[i].run = func(c *C) {
+			executing.Lock()
+			defer executing.Unlock()
+			k.run(c)
+		}
+	}
+	return cases
 }

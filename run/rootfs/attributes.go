@@ -33,6 +33,14 @@ func opacity(dir fd) (byte, error) {
 	return value[0], nil
 }
 
+// opaqueRoot tells whether a layer hides all layers below. What cannot be read is
+// left to the mount to complain about.
+func opaqueRoot(layer string) bool {
+	var value [1]byte
+	n, err := unix.Getxattr(layer, xattrOpaque, value[:])
+	return err == nil && n == 1 && value[0] == 'y'
+}
+
 func hasWhiteoutXattr(dir fd, name string) (bool, error) {
 	_, err := unix.Lgetxattr(magicPath(dir, name), xattrWhiteout, nil)
 	if err == nil {

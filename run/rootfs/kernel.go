@@ -47,6 +47,7 @@ func (k *Kernel) Mount(t Tree) (unmount func() error, err error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
+	t.Lowers = visible(t.Lowers)
 	if t.Upper == "" && len(t.Lowers) == 1 {
 		return bind(t.Lowers[0], t.Target, true)
 	}
@@ -58,6 +59,18 @@ func (k *Kernel) Mount(t Tree) (unmount func() error, err error) {
 		return nil, err
 	}
 	return unmounter(t.Target), nil
+}
+
+// visible drops the layers below one whose root is opaque. Overlayfs merges the
+// roots of all layers without looking at their marks, but an image may say
+// ".wh..wh..opq" at its root, and what that hides must stay hidden.
+func visible(lowers []string) []string {
+	for i, l := range lowers[:len(lowers)-1] {
+		if opaqueRoot(l) {
+			return lowers[:i+1]
+		}
+	}
+	return lowers
 }
 
 func (t Tree) check() error {

@@ -12,7 +12,7 @@ func TestMain(m *testing.M) { fstest.Main(m) }
 // mounter gives a driver to the suite.
 func mounter(d Driver) fstest.Mount {
 	return func(t testing.TB, dirs fstest.Dirs) (string, func()) {
-		tree := Tree{Lowers: dirs.Lowers, Upper: dirs.Upper, Work: dirs.Work, Target: dirs.Target, ReadOnly: dirs.ReadOnly}
+		tree := Tree{Lowers: dirs.Lowers, Upper: dirs.Upper, Work: dirs.Work, Target: dirs.Target, ReadOnly: dirs.ReadOnly, Volatile: true}
 		var unmount func() error
 		mount := func() {
 			var err error
@@ -36,11 +36,22 @@ func mounter(d Driver) fstest.Mount {
 }
 
 func TestKernelPassesSuite(t *testing.T) {
+	t.Parallel()
 	fstest.Run(t, mounter(&Kernel{}), fstest.Options{Except: kernelExceptions})
 }
 
 func TestCopyPassesSuite(t *testing.T) {
+	t.Parallel()
 	fstest.Run(t, mounter(&Copy{}), fstest.Options{})
 }
 
-var kernelExceptions = map[string]string{}
+// Overlayfs has quirks that depend on the filesystem below it.
+func TestKernelPassesSuiteOnTmpfs(t *testing.T) {
+	t.Parallel()
+	fstest.Run(t, mounter(&Kernel{}), fstest.Options{Base: fstest.TmpfsDir(t), Except: kernelExceptions})
+}
+
+func TestCopyPassesSuiteOnTmpfs(t *testing.T) {
+	t.Parallel()
+	fstest.Run(t, mounter(&Copy{}), fstest.Options{Base: fstest.TmpfsDir(t)})
+}
