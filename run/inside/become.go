@@ -59,7 +59,7 @@ func become(p *program.Program) error {
 		return err
 	}
 	if !p.SingleID {
-		if err := switchTo(u); err != nil {
+		if err := switchTo(u, p.KeepGroups); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,7 @@ func findGroup(groups []byte, name string) (int, bool) {
 	return passwd.ID(name)
 }
 
-func switchTo(u user) error {
+func switchTo(u user, keepGroups bool) error {
 	why := func(what string, id int, err error) error {
 		if err == syscall.EINVAL {
 			return &failure{what: what + " " + itoa(id) + " is not mapped into this container: the caller has too few subordinate ids for it", code: 125}
@@ -131,12 +131,14 @@ func switchTo(u user) error {
 	}
 	// The raw calls: package syscall's would change every thread, and the others
 	// of this process end with execve(2).
-	groups := make([]uint32, len(u.groups))
-	for i, g := range u.groups {
-		groups[i] = uint32(g)
-	}
-	if err := raw.Setgroups(groups); err != nil {
-		return fail("set the supplementary groups", err)
+	if !keepGroups {
+		groups := make([]uint32, len(u.groups))
+		for i, g := range u.groups {
+			groups[i] = uint32(g)
+		}
+		if err := raw.Setgroups(groups); err != nil {
+			return fail("set the supplementary groups", err)
+		}
 	}
 	if _, _, e := syscall.RawSyscall(syscall.SYS_SETRESGID, uintptr(u.gid), uintptr(u.gid), uintptr(u.gid)); e != 0 {
 		return why("group id", u.gid, e)

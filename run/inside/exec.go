@@ -8,31 +8,30 @@ import (
 	"rl/userns/sys/raw"
 )
 
-// filters installs the seccomp filters: the container's profile and, on the
-// single-id rung, the fake root. The latter wants a listener for the calls whose
+// filters installs the seccomp filters: on the single-id rung the fake root, then
+// the container's profile. The fake root wants a listener for the calls whose
 // arguments a filter cannot read; where one exists already, of a container
 // around us, it goes without.
 func filters(p *program.Program) error {
-	if len(p.Filter) > 0 {
-		if _, e := filter.Install(p.Filter, 0); e != 0 {
-			return fail("install the seccomp profile", e)
-		}
-	}
-	if len(p.FakeRoot) == 0 {
-		return nil
-	}
-	fd, e := filter.Install(p.FakeRoot, filter.FlagNewListener)
-	if e != 0 {
-		if _, e := filter.Install(p.FakePlain, 0); e != 0 {
+	if len(p.FakeRoot) > 0 {
+		fd, e := filter.InstallWithFallback(p.FakeRoot, p.FakePlain, p.FakeFlags)
+		if e != 0 {
 			return fail("install the fake root filter", e)
 		}
-		notice("setxattr of security.* and of ACLs is not faked: no seccomp listener can be had here (" + e.Error() + ")")
-	} else {
-		send([]byte{MsgListener}, fd)
-		syscall.Close(fd)
+		if fd >= 0 {
+			send([]byte{MsgListener}, fd)
+			syscall.Close(fd)
+		} else {
+			notice("setxattr of security.* and of ACLs is not faked: no seccomp listener can be had here")
+		}
+		if what, e := filter.SelfTest(fd >= 0); what != "" {
+			return fail("the fake root filter does not work here: "+what, e)
+		}
 	}
-	if what := filter.SelfTest(); what != "" {
-		return &failure{what: "the fake root filter does not work here: " + what, code: 125}
+	if len(p.Filter) > 0 {
+		if _, e := filter.Install(p.Filter, p.FilterFlags); e != 0 {
+			return fail("install the seccomp profile", e)
+		}
 	}
 	return nil
 }

@@ -38,11 +38,6 @@ func root(p *program.Program) error {
 			return err
 		}
 	}
-	for _, kv := range p.Sysctls {
-		if err := sysctl(kv); err != nil {
-			return err
-		}
-	}
 	if p.ReadOnly {
 		if err := readOnly("/", false); err != nil {
 			return fail("make the root file system read-only", err)
@@ -118,6 +113,8 @@ func operate(op *program.Op, source int) error {
 		return guard(op)
 	case program.Write:
 		return writeNew(op.Target, op.Data, op.Mode)
+	case program.Sysctl:
+		return writeFile(op.Target, op.Data, 0)
 	}
 	return syscall.EINVAL
 }
@@ -258,22 +255,6 @@ func readOnly(path string, recursive bool) error {
 	return syscall.Mount("", path, "", flags|syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
 }
 
-// sysctl writes "kernel.key=value" under /proc/sys, before that is made
-// read-only by the last operations.
-func sysctl(kv string) error {
-	name, value := cut(kv, '=')
-	path := []byte("/proc/sys/" + name)
-	for i := range path {
-		if path[i] == '.' {
-			path[i] = '/'
-		}
-	}
-	if err := writeFile(string(path), value, 0); err != nil {
-		return fail("set sysctl "+name, err)
-	}
-	return nil
-}
-
 func describe(op *program.Op) string {
 	switch op.Kind {
 	case program.Bind, program.Device:
@@ -286,7 +267,7 @@ func describe(op *program.Op) string {
 		return "mask " + op.Target
 	case program.ReadOnly:
 		return "make " + op.Target + " read-only"
-	case program.Write:
+	case program.Write, program.Sysctl:
 		return "write " + op.Target
 	}
 	return "mount " + op.Type + " on " + op.Target

@@ -28,17 +28,17 @@ func (p *Program) walk(c codec) {
 	for _, s := range []*string{&p.Root, &p.Hostname, &p.Domainname, &p.User, &p.Cwd} {
 		c.str(s)
 	}
-	for _, b := range []*bool{&p.LoopbackUp, &p.ReadOnly, &p.SingleID, &p.NoNewPriv, &p.SetOOM, &p.Terminal, &p.Reaper} {
+	for _, b := range []*bool{&p.LoopbackUp, &p.ReadOnly, &p.SingleID, &p.NoNewPriv, &p.SetOOM, &p.Terminal, &p.Reaper, &p.KeepGroups} {
 		flag(c, b)
 	}
-	for _, n := range []*uint32{&p.Umask, &p.Rows, &p.Cols} {
+	for _, n := range []*uint32{&p.Umask, &p.Rows, &p.Cols, &p.FilterFlags, &p.FakeFlags} {
 		u32(c, n)
 	}
 	oom := uint32(p.OOMScore)
 	u32(c, &oom)
 	p.OOMScore = int32(oom)
 	c.num(&p.Caps)
-	for _, l := range []*[]string{&p.Sysctls, &p.Groups, &p.Argv, &p.Env} {
+	for _, l := range []*[]string{&p.Groups, &p.Argv, &p.Env} {
 		list(c, l, func(s *string) { c.str(s) })
 	}
 	for _, b := range []*[]byte{&p.Filter, &p.FakeRoot, &p.FakePlain} {

@@ -24,7 +24,8 @@ const (
 	ReadOnly                 // make Target read-only if it exists
 	Proc                     // mount a fresh procfs, or bind the host's where the kernel refuses
 	Sysfs                    // mount a fresh sysfs, or bind the host's read-only
-	Write                    // write Data to Target if its directory exists
+	Write                    // write Data to Target unless that exists or its directory does not
+	Sysctl                   // write Data to Target, a path below /proc/sys
 )
 
 // Bits of Op.Opts.
@@ -61,17 +62,20 @@ type Program struct {
 	LoopbackUp bool // a network namespace of its own: bring lo up
 	Ops        []Op
 	ReadOnly   bool // the root file system, after the operations
-	Sysctls    []string
 	Rlimits    []Rlimit
 
-	User      string   // name or number, ":group"; resolved in the image's passwd
-	Groups    []string // supplementary groups, names or numbers
-	SingleID  bool     // one id is mapped: uid and gid are what they are, and the filter fakes the rest
-	Caps      uint64   // bounding set to keep, as bits
-	NoNewPriv bool
-	Filter    []byte // seccomp, struct sock_filter array; empty for none
-	FakeRoot  []byte // seccomp of the single-id rung with user notification
-	FakePlain []byte // the same without, for where a listener exists already
+	User       string   // name or number, ":group"; resolved in the image's passwd
+	Groups     []string // supplementary groups, names or numbers
+	KeepGroups bool     // leave the caller's supplementary groups
+	SingleID   bool     // one id is mapped: uid and gid are what they are, and the filter fakes the rest
+	Caps       uint64   // bounding set to keep, as bits
+	NoNewPriv  bool
+
+	Filter      []byte // seccomp profile, struct sock_filter array; empty for none
+	FilterFlags uint32 // SECCOMP_FILTER_FLAG_*
+	FakeRoot    []byte // fake root of the single-id rung, with user notification
+	FakePlain   []byte // the same without, for where a listener exists already
+	FakeFlags   uint32
 
 	Umask      uint32 // 0 leaves the default, 022
 	OOMScore   int32
