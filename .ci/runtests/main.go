@@ -22,7 +22,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"os/user"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -46,19 +45,12 @@ type runner struct {
 	top   string // the checkout
 	dir   string // ours, for a while
 	src   string // the tree the tests run in
-	users []person
+	users []*harness.Person
 
 	mu      sync.Mutex
 	results map[string]*result // by "package.Test"
+	whole   map[string]bool    // tests whose subtests passed
 	failed  []string           // packages that did not end well, by name and user
-}
-
-// A person runs tests.
-type person struct {
-	name string
-	cred *syscall.Credential // nil for oneself
-	home string
-	env  []string
 }
 
 // A result is what a test came to among all who ran it.
@@ -68,13 +60,14 @@ type result struct {
 }
 
 func main() {
-	r := &runner{results: map[string]*result{}}
+	r := &runner{results: map[string]*result{}, whole: map[string]bool{}}
 	flag.BoolVar(&r.verbose, "v", false, "print the output of tests that pass, too")
 	flag.StringVar(&r.run, "run", "", "run only the tests that match `REGEXP`")
 	flag.BoolVar(&r.cover, "cover", false, "say how much of each package the tests reach")
 	flag.DurationVar(&r.fuzz, "fuzz", 0, "run each fuzz target for this `TIME` instead of the tests")
 	flag.DurationVar(&r.timeout, "timeout", 10*time.Minute, "for the tests of one package")
 	flag.Parse()
+	os.Setenv("CGO_ENABLED", "0") // as rl itself: a test may run where there is no libc
 	ok, err := r.all(flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "runtests:", err)
@@ -150,8 +143,7 @@ func (r *runner) clean() error {
 	return harness.RemoveTree(r.dir)
 }
 
-// people finds who runs the tests, with a home, a runtime directory and a
-// directory for temporary files each.
+// people finds who runs the tests.
 func (r *runner) people() error {
 	names := []string{""}
 	if os.Getuid() == 0 {
@@ -161,60 +153,16 @@ func (r *runner) people() error {
 		}
 	}
 	for _, name := range names {
-		p := person{name: name}
-		uid, gid := os.Getuid(), os.Getgid()
-		if name == "" {
-			me, err := user.Current()
-			if err != nil {
-				return err
-			}
-			p.name = me.Username
-		} else {
-			u, err := user.Lookup(name)
-			if err != nil {
-				return fmt.Errorf("%w: run .ci/setup first", err)
-			}
-			uid, _ = strconv.Atoi(u.Uid)
-			gid, _ = strconv.Atoi(u.Gid)
-			ids, err := u.GroupIds()
-			if err != nil {
-				return err
-			}
-			p.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-			for _, id := range ids {
-				n, _ := strconv.Atoi(id)
-				p.cred.Groups = append(p.cred.Groups, uint32(n))
-			}
+		p, err := harness.NewPerson(name, r.dir)
+		if err != nil {
+			return err
 		}
-		p.home = filepath.Join(r.dir, p.name)
-		for _, d := range []string{"", "run", "tmp", "cover"} {
-			dir := filepath.Join(p.home, d)
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				return err
-			}
-			if err := os.Chown(dir, uid, gid); err != nil {
-				return err
-			}
-		}
-		p.env = []string{
-			"HOME=" + p.home, "USER=" + p.name, "LOGNAME=" + p.name, "SHELL=/bin/bash", "LANG=C.UTF-8",
-			"XDG_RUNTIME_DIR=" + filepath.Join(p.home, "run"),
-			"TMPDIR=" + filepath.Join(p.home, "tmp"),
-			"PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
-			"RL_TEST_BINARY=" + filepath.Join(r.dir, "bin", "rl"),
-		}
-		if name == "" { // what was made once need not be made again
-			if cache, err := os.UserCacheDir(); err == nil {
-				p.env = append(p.env, "RL_TEST_CACHE="+filepath.Join(cache, "rl-test"))
-			}
+		p.Env = append(p.Env, "RL_TEST_BINARY="+filepath.Join(r.dir, "bin", "rl"))
+		if v := os.Getenv("RL_TEST_VERBOSE"); v != "" {
+			p.Env = append(p.Env, "RL_TEST_VERBOSE="+v)
 		}
 		if r.cover {
-			p.env = append(p.env, "GOCOVERDIR="+filepath.Join(p.home, "cover"))
-		}
-		for _, k := range []string{"RL_TEST_REQUIRE", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
-			if v := os.Getenv(k); v != "" {
-				p.env = append(p.env, k+"="+v)
-			}
+			p.Env = append(p.Env, "GOCOVERDIR="+filepath.Join(p.Home, "cover"))
 		}
 		r.users = append(r.users, p)
 	}
@@ -225,7 +173,7 @@ func (r *runner) people() error {
 // of it: root's may lie where they cannot walk.
 func (r *runner) tree() error {
 	r.src = r.top
-	if r.users[0].cred == nil {
+	if !r.users[0].Other() {
 		return nil
 	}
 	r.src = filepath.Join(r.dir, "src")
@@ -368,7 +316,7 @@ func (r *runner) images() error {
 func (r *runner) runAll(pkgs []pkg) {
 	type job struct {
 		p   pkg
-		who person
+		who *harness.Person
 	}
 	jobs := make(chan job)
 	var wg sync.WaitGroup
@@ -394,23 +342,18 @@ func (r *runner) runAll(pkgs []pkg) {
 	wg.Wait()
 }
 
-// command is a compiled test, as somebody, in its package's directory, in a
-// process group of its own, so that what it leaves behind can be ended.
-func (r *runner) command(p pkg, who person, args ...string) *exec.Cmd {
-	cmd := exec.Command(p.test, args...)
-	cmd.Dir = filepath.Join(r.src, p.dir)
-	cmd.Env = append(slices.Clone(who.env), "PWD="+cmd.Dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: who.cred}
-	return cmd
+// command is a compiled test, as somebody, in its package's directory.
+func (r *runner) command(p pkg, who *harness.Person, args ...string) *exec.Cmd {
+	return who.Command(filepath.Join(r.src, p.dir), p.test, args...)
 }
 
-func (r *runner) one(p pkg, who person) {
+func (r *runner) one(p pkg, who *harness.Person) {
 	args := []string{"-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + r.timeout.String()}
 	if r.run != "" {
 		args = append(args, "-test.run="+r.run)
 	}
 	if r.cover {
-		args = append(args, "-test.gocoverdir="+filepath.Join(who.home, "cover"))
+		args = append(args, "-test.gocoverdir="+filepath.Join(who.Home, "cover"))
 	}
 	cmd := r.command(p, who, args...)
 	var out bytes.Buffer
@@ -428,8 +371,8 @@ func (r *runner) one(p pkg, who person) {
 	defer r.mu.Unlock()
 	counts := r.read(p.path, out.String())
 	as := ""
-	if who.cred != nil {
-		as = " [" + who.name + "]"
+	if who.Other() {
+		as = " [" + who.Name + "]"
 	}
 	switch {
 	case err != nil:
@@ -513,6 +456,9 @@ func (r *runner) read(pkg, out string) string {
 	skipped := 0
 	for _, e := range ends {
 		if parents[e.name] {
+			if e.how == "PASS" { // somebody else may have skipped the whole of it
+				r.whole[pkg+"."+e.name] = true
+			}
 			continue
 		}
 		key := pkg + "." + e.name
@@ -564,6 +510,7 @@ func (r *runner) report() bool {
 			failed++
 		case res.passed > 0:
 			passed++
+		case r.whole[name]:
 		default:
 			skipped++
 			for _, reason := range slices.Compact(slices.Sorted(slices.Values(res.reasons))) {
@@ -646,15 +593,15 @@ func (r *runner) fuzzAll(pkgs []pkg) (bool, error) {
 			if !strings.HasPrefix(target, "Fuzz") || !matches(r.run, target) {
 				continue
 			}
-			corpus := filepath.Join(who.home, "tmp", p.path)
+			corpus := filepath.Join(who.Home, "tmp", p.path)
 			if err := os.MkdirAll(corpus, 0o777); err != nil {
 				return false, err
 			}
 			cmd := r.command(p, who, "-test.run=^$", "-test.fuzz=^"+target+"$", "-test.fuzztime="+r.fuzz.String(),
-				"-test.fuzzcachedir="+filepath.Join(who.home, "tmp", "corpus"), "-test.parallel="+strconv.Itoa(runtime.NumCPU()))
+				"-test.fuzzcachedir="+filepath.Join(who.Home, "tmp", "corpus"), "-test.parallel="+strconv.Itoa(runtime.NumCPU()))
 			fmt.Printf("%s %s\n", p.path, target)
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-			if r.users[0].cred != nil {
+			if r.users[0].Other() {
 				// It writes what it finds below its working directory.
 				found := filepath.Join(cmd.Dir, "testdata", "fuzz", target)
 				if err := os.MkdirAll(found, 0o777); err != nil {
@@ -717,7 +664,7 @@ func (r *runner) keep(p pkg, target string) error {
 func (r *runner) coverage() error {
 	var dirs []string
 	for _, u := range r.users {
-		dirs = append(dirs, filepath.Join(u.home, "cover"))
+		dirs = append(dirs, filepath.Join(u.Home, "cover"))
 	}
 	cmd := exec.Command("go", "tool", "covdata", "percent", "-i="+strings.Join(dirs, ","))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

@@ -1,0 +1,163 @@
+// Bench measures rl against the peers that are installed, all in one run, and
+// writes docs/benchmarks.md: figures, ratios, goals, losses included.
+//
+//	make bench                            everything, about ten minutes
+//	make bench ARGS='-only start -rounds 50 -o -'
+//
+// Everything runs as one ordinary user with subordinate ids; root becomes rlsub
+// first, in a mount namespace where the cgroup hierarchy is v2 alone, because
+// crun and podman refuse the hybrid one. The rounds of one comparison
+// are interleaved, so that a busy moment hits all; figures are medians.
+//
+// Nothing here is a test: timing is noisy, and a test must not be.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"rl/cmd/rl/harness"
+)
+
+type options struct {
+	only   string
+	rounds int
+	pulls  int
+	out    string
+	rl     string
+	child  bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.only, "only", "", "measure only `PART`: start, parallel, pull or size")
+	flag.IntVar(&o.rounds, "rounds", 40, "rounds of starts")
+	flag.IntVar(&o.pulls, "pulls", 5, "rounds of pulls")
+	flag.StringVar(&o.out, "o", "docs/benchmarks.md", "write to this `FILE`, - is the screen")
+	flag.StringVar(&o.rl, "rl", "./rl", "the rl to measure")
+	flag.BoolVar(&o.child, "child", false, "measure as the user that this is (internal)")
+	flag.Parse()
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	if o.child {
+		return measure(o, os.Stdout)
+	}
+	text, err := asOrdinaryUser(o)
+	if err != nil {
+		return err
+	}
+	if o.out == "-" {
+		_, err = os.Stdout.Write(text)
+		return err
+	}
+	if o.only != "" {
+		return errors.New("a part of the figures does not replace all of them: -only wants -o -")
+	}
+	return os.WriteFile(o.out, text, 0o644)
+}
+
+// asOrdinaryUser runs this program again as the one who is measured, and gives
+// back what it printed.
+func asOrdinaryUser(o options) (text []byte, err error) {
+	dir, err := os.MkdirTemp("/var/tmp", "rl-bench-") // on a disk, not on a tmpfs
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, harness.RemoveTree(dir)) }()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return nil, err
+	}
+	name := ""
+	if os.Getuid() == 0 {
+		name = harness.UserWithSubids
+	} else if !harness.HasSubids() {
+		return nil, errors.New("the peers want subordinate ids, and this user has none")
+	}
+	for _, image := range []string{"debian", "big1", "big6"} {
+		fmt.Fprintln(os.Stderr, "image", image)
+		if _, err := harness.Layout(image); err != nil {
+			return nil, err
+		}
+	}
+	who, err := harness.NewPerson(name, dir)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	for from, to := range map[string]string{self: "bench", o.rl: "rl"} {
+		if err := copyProgram(from, filepath.Join(dir, to)); err != nil {
+			return nil, err
+		}
+	}
+	args := []string{filepath.Join(dir, "bench"), "-child", "-rl", filepath.Join(dir, "rl"), "-only", o.only,
+		"-rounds", fmt.Sprint(o.rounds), "-pulls", fmt.Sprint(o.pulls)}
+	cmd := who.Command(who.Home, args[0], args[1:]...)
+	if who.Other() {
+		cmd = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c",
+			`mount --make-rshared / && mount -t cgroup2 none /sys/fs/cgroup && exec "$@"`, "sh",
+			"setpriv", "--reuid", name, "--regid", name, "--init-groups", "--")
+		cmd.Args = append(cmd.Args, args...)
+		cmd.Dir, cmd.Env = who.Home, who.Env
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+func copyProgram(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("%w: `make build` makes ./rl", err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close(), os.Chmod(to, 0o755))
+}
+
+// measure does everything, as an ordinary user, in an empty home.
+func measure(o options, w io.Writer) (err error) {
+	home, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	b, err := newBench(home, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	for _, part := range []struct {
+		name string
+		do   func() error
+	}{{"start", b.start}, {"parallel", b.parallel}, {"pull", b.pull}, {"size", b.size}} {
+		if o.only != "" && o.only != part.name {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, strings.ToUpper(part.name))
+		if err := part.do(); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return b.report(w)
+}
