@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,7 +32,7 @@ type rig struct {
 	Env      []string
 	Dir      string
 	Root     string // "" is the host's
-	FakeRoot string // "", "notify", "fallback"
+	FakeRoot string // "", "notify", "fallback", "interruptible" (notify as before Linux 5.19)
 	Profile  bool   // moby's default, with docker's capabilities
 	NoServe  bool   // the listener is dropped instead of being served
 	Probe    string // run this probe of the test binary instead of Argv
@@ -64,7 +65,9 @@ func (r rig) run(t *testing.T) (string, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self(t))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, self(t))
 	cmd.Env = append(os.Environ(), stageEnv+"=monitor", configEnv+"="+string(conf))
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
@@ -128,19 +131,19 @@ func monitorMain() int {
 		return fail(err)
 	}
 	theirs.Close()
-	served := make(chan error, 1)
+	served, serving := make(chan error, 1), false
 	if fd, err := receiveFD(pair[0]); err != nil {
 		return fail(err)
 	} else if fd >= 0 && r.NoServe {
 		unix.Close(fd)
-	} else if fd >= 0 {
+	} else if serving = fd >= 0; serving {
 		go func() { served <- notify.Serve(context.Background(), fd) }()
 	}
 	if _, err := unix.Write(pair[0], []byte{1}); err != nil {
 		return fail(err)
 	}
 	_ = cmd.Wait() // the state says it
-	if r.FakeRoot == "notify" && !r.NoServe {
+	if serving {
 		if err := <-served; err != nil { // returns by itself when all have ended
 			return fail(err)
 		}
@@ -187,7 +190,10 @@ func initMain() error {
 			return err
 		}
 		var errno syscall.Errno
-		if r.FakeRoot == "notify" {
+		if r.FakeRoot == "interruptible" {
+			flags &^= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+		}
+		if r.FakeRoot != "fallback" {
 			listener, errno = filter.InstallWithFallback(prog, fallback, flags)
 		} else {
 			_, errno = filter.Install(fallback, 0)
@@ -219,7 +225,10 @@ func initMain() error {
 			return err
 		}
 	}
-	env := append(os.Environ(), stageEnv+"=", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "DEBIAN_FRONTEND=noninteractive")
+	unix.CloseOnExec(3)
+	os.Unsetenv(stageEnv) // of two values the first would count
+	os.Unsetenv(configEnv)
+	env := append(os.Environ(), "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "DEBIAN_FRONTEND=noninteractive")
 	path := r.Argv[0]
 	return fmt.Errorf("exec %s: %w", path, unix.Exec(path, r.Argv, append(env, r.Env...)))
 }

@@ -32,6 +32,9 @@ func (s *server) mknod(c *call, dirfd int, path uint64, mode uint32) {
 		s.reply(c, 0)
 		return
 	}
+	// One at a time: the undoing below must come before a second attempt.
+	s.nodes.Lock()
+	defer s.nodes.Unlock()
 	throwaway(func() {
 		switch err := v.enter(); {
 		case errors.Is(err, unix.ENOTDIR):

@@ -32,6 +32,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +48,7 @@ type server struct {
 	fd     int
 	answer map[seccomp.Entry]func(*server, *call)
 	ids    idMaps
+	nodes  sync.Mutex                                          // held while a device's stand-in is made
 	memory func(pid int, addr uint64, buf []byte) (int, error) // readMemory, or a test's
 }
 
