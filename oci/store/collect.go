@@ -65,11 +65,22 @@ func (s *Store) Collect(remove func(path string) error, inUse ...func(layerDir s
 		// From here on it is litter like any other.
 		trash.Close()
 	}
+	s.sweepLocks()
 	freed, serr := s.sweep(remove)
 	if err = errors.Join(err, serr); err != nil {
 		return freed, s.explain(err, "cannot clean the image store")
 	}
 	return freed, nil
+}
+
+// sweepLocks removes the lock files of killed processes; they hinder nobody.
+func (s *Store) sweepLocks() {
+	entries, _ := os.ReadDir(s.path("locks"))
+	for _, e := range entries {
+		if l, err := s.tryAcquire(e.Name()); err == nil {
+			l.release()
+		}
+	}
 }
 
 // live is the set of digests in use: manifests, configs, layers and diffIDs.

@@ -156,4 +156,3 @@ func TestConfine(t *testing.T) {
 		t.Errorf("error: %v", err)
 	}
 }
-
