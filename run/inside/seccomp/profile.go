@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	moby "github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -65,7 +66,15 @@ func Load(path string, caps []string) (*specs.LinuxSeccomp, error) {
 }
 
 func parse(raw []byte, caps []string) (*specs.LinuxSeccomp, error) {
-	spec, err := moby.LoadProfile(string(raw), specFor(caps))
+	var file moby.Seccomp // read once for its errors: moby's loader panics on a null rule
+	err := json.Unmarshal(raw, &file)
+	if i := slices.Index(file.Syscalls, nil); err == nil && i >= 0 {
+		return nil, fmt.Errorf("syscalls[%d]: null where a rule belongs", i)
+	}
+	var spec *specs.LinuxSeccomp
+	if err == nil {
+		spec, err = moby.LoadProfile(string(raw), specFor(caps))
+	}
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
