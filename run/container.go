@@ -19,6 +19,7 @@ import (
 	"rl/oci"
 	"rl/run/inside/seccomp"
 	"rl/run/monitor"
+	"rl/run/monitor/ahead"
 	"rl/run/plan"
 	"rl/run/plan/option"
 	"rl/run/rootfs"
@@ -65,6 +66,9 @@ type preparation struct {
 	id       *Identity
 	image    *v1.ImageConfig
 	child    *userns.Child // the monitor
+	started  chan error    // its ids exist and init is started
+	network  string        // the rung of the network ladder
+	cgroup2  bool
 	rec      *state.Record
 	cont     *state.Container
 	plan     *plan.Plan
@@ -90,16 +94,52 @@ func (e *Engine) prepare(c *Container) (*preparation, error) {
 			return nil, err
 		}
 	}
-	flags := uintptr(syscall.CLONE_NEWNS)
-	if c.Flags.Pid.Name != "host" {
-		flags |= syscall.CLONE_NEWPID
+	network, err := probe.Network(e.Facts, c.Flags.Network.Name)
+	if err != nil {
+		return nil, err
 	}
-	if err := sys.CloexecFrom(3); err != nil {
-		return nil, fmt.Errorf("keep the caller's open files from the container: %w", err)
+	p.network = string(network.Rung)
+	var fs unix.Statfs_t
+	p.cgroup2 = unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+	own, err := plan.Namespaces(&c.Flags, p.network, p.cgroup2)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	p.child, err = p.id.start(userns.Config{Stage: monitor.Stage, Namespaces: flags, Stdio: c.Stdio})
-	return p, err
+	return p, p.startMonitor(monitor.Start{Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init})
+}
+
+// startMonitor starts the monitor, unless one was started ahead, and in the
+// background has its ids written and init started.
+func (p *preparation) startMonitor(s monitor.Start) error {
+	early := ahead.Take()
+	if early != nil && p.Flags.Pid.Name == "host" {
+		early.End()
+		early = nil
+	}
+	if early != nil {
+		p.child = p.id.adopt(early.Pid, early.Socket)
+	} else {
+		flags := uintptr(syscall.CLONE_NEWNS)
+		if p.Flags.Pid.Name != "host" {
+			flags |= syscall.CLONE_NEWPID
+		}
+		if err := sys.CloexecFrom(3); err != nil {
+			return fmt.Errorf("keep the caller's open files from the container: %w", err)
+		}
+		var err error
+		if p.child, err = p.id.start(userns.Config{Stage: monitor.Stage, Namespaces: flags, Stdio: p.Stdio}); err != nil {
+			return err
+		}
+	}
+	p.started = make(chan error, 1)
+	go func() {
+		err := p.child.Release()
+		if err == nil {
+			err = p.child.Socket.Send(s.Message())
+		}
+		p.started <- err
+	}()
+	return nil
 }
 
 // who decides the identity. On the single-id rung the user must be known before
@@ -225,14 +265,10 @@ func (p *preparation) write() error {
 
 // facts gathers what the plan must know.
 func (p *preparation) facts() (*plan.Facts, error) {
-	network, err := probe.Network(p.Facts, p.Flags.Network.Name)
-	if err != nil {
-		return nil, err
-	}
 	dir := p.State.Dir(p.rec.ID)
 	host, _ := os.Hostname()
 	f := &plan.Facts{
-		ID: p.rec.ID, Map: p.id.Map, SingleID: p.id.Single, Network: string(network.Rung), Hostname: host,
+		ID: p.rec.ID, Map: p.id.Map, SingleID: p.id.Single, Network: p.network, Cgroup2: p.cgroup2, Hostname: host,
 		FilesDir: filepath.Join(dir, "files"), VolumesDir: filepath.Join(dir, "volumes"), Caps: lastCap(),
 		IsDir: isDir,
 		Seccomp: func(path string, caps []string) (*specs.LinuxSeccomp, error) {
@@ -244,8 +280,6 @@ func (p *preparation) facts() (*plan.Facts, error) {
 	}
 	f.Resolv, _ = os.ReadFile("/etc/resolv.conf")
 	f.Hosts, _ = os.ReadFile("/etc/hosts")
-	var fs unix.Statfs_t
-	f.Cgroup2 = unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
 	if p.Flags.Privileged {
 		f.HostDevices = hostDevices()
 	}
@@ -289,7 +323,7 @@ func (p *preparation) hand(facts *plan.Facts) error {
 		return err
 	}
 	defer b.Close()
-	if err := p.child.Release(); err != nil {
+	if err := <-p.started; err != nil {
 		p.child = nil
 		return err
 	}
@@ -307,8 +341,7 @@ func (p *preparation) hand(facts *plan.Facts) error {
 func (p *preparation) target() string { return p.State.Target() }
 
 func (p *preparation) config() *monitor.Config {
-	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Namespaces: p.plan.Namespaces(),
-		HostPid: p.Flags.Pid.Name == "host", Remove: p.Flags.Remove, Reaper: p.Flags.Init, Plain: p.Rootfs,
+	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Remove: p.Flags.Remove, Plain: p.Rootfs,
 		Tree: rootfs.Tree{Lowers: p.lowers, Target: p.target(), Volatile: p.Flags.Remove}}
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
@@ -343,6 +376,7 @@ func (p *preparation) close() {
 		return
 	}
 	if p.child != nil {
+		<-p.started
 		p.child.Kill()
 	}
 	if p.cont != nil {

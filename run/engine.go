@@ -168,6 +168,11 @@ func (id *Identity) start(c userns.Config) (*userns.Child, error) {
 	return userns.Start(c)
 }
 
+// adopt gives these ids to a process that waits for them in its user namespace.
+func (id *Identity) adopt(pid, socket int) *userns.Child {
+	return userns.Adopt(pid, socket, userns.Config{Map: id.Map, Helpers: id.Helpers})
+}
+
 // remove deletes trees that may hold files of subordinate ids, by a process in
 // the user namespace that has them.
 func (id *Identity) remove(paths ...string) error {

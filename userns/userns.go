@@ -106,6 +106,15 @@ func Start(c Config) (*Child, error) {
 	return child, nil
 }
 
+// Adopt takes over a child that was cloned into a user namespace already and
+// waits in Join; socket is the parent's end of its socket. Only the maps of c
+// matter.
+func Adopt(pid, socket int, c Config) *Child {
+	child := &Child{Pid: pid, Socket: sys.SocketAt(socket), maps: make(chan error, 1)}
+	go func() { child.maps <- writeMaps(pid, c) }()
+	return child
+}
+
 // Release waits for the maps and lets the child go on. On failure the child is
 // killed, and waited for.
 func (c *Child) Release() error {

@@ -8,6 +8,7 @@ import (
 	"rl/run"
 	"rl/run/inside/reaper"
 	"rl/run/monitor"
+	"rl/run/monitor/ahead"
 	"rl/userns/probe"
 	"rl/userns/stage"
 	_ "rl/userns/stage/gate"
@@ -22,5 +23,7 @@ func main() {
 		"probe":         probe.Main,
 		"reaper":        reaper.Main,
 	})
-	os.Exit(cli.Main(os.Args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	code := cli.Main(os.Args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	ahead.End()
+	os.Exit(code)
 }

@@ -48,7 +48,7 @@ func execute(p *program.Program) error {
 	if err := raw.CloseRange(FdSocket, raw.CloseRangeCloexec); err != nil {
 		// Before 5.11: nothing above the donated ones is open without CLOEXEC,
 		// the front saw to that; those lose it here.
-		for _, fd := range []int{FdSocket, FdProgram, FdExe} {
+		for _, fd := range []int{FdSocket, FdExe} {
 			syscall.CloseOnExec(fd)
 		}
 	}

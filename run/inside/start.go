@@ -67,15 +67,19 @@ func run() error {
 	return execute(p)
 }
 
-// receive reads the program and waits until the root file system is mounted.
+// receive reads the program, which comes when the root file system is mounted.
 func receive() (*program.Program, error) {
+	fd, err := wait()
+	if err != nil {
+		return nil, err
+	}
 	var st syscall.Stat_t
-	if err := syscall.Fstat(FdProgram, &st); err != nil {
+	if err := syscall.Fstat(fd, &st); err != nil {
 		return nil, fail("read the program", err)
 	}
 	buf := make([]byte, st.Size)
 	for done := 0; done < len(buf); {
-		n, err := syscall.Pread(FdProgram, buf[done:], int64(done))
+		n, err := syscall.Pread(fd, buf[done:], int64(done))
 		if err == syscall.EINTR {
 			continue
 		}
@@ -88,19 +92,32 @@ func receive() (*program.Program, error) {
 	if !ok {
 		return nil, &failure{what: "read the program: not one that this version of rl wrote", code: 125}
 	}
+	return p, syscall.Close(fd)
+}
+
+// wait waits for the monitor's word that the root file system is mounted; the
+// program comes with it.
+func wait() (program int, err error) {
 	var msg [1]byte
+	rights := make([]byte, syscall.CmsgSpace(4))
 	for {
-		n, err := syscall.Read(FdSocket, msg[:])
+		n, oobn, _, _, err := syscall.Recvmsg(FdSocket, msg[:], rights, syscall.MSG_CMSG_CLOEXEC)
 		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil {
-			return nil, fail("wait for the monitor", err)
+			return -1, fail("wait for the monitor", err)
 		}
 		if n == 0 || msg[0] != MsgGo { // the monitor gave up, or died: nobody listens
 			syscall.Exit(125)
 		}
-		return p, nil
+		list, err := syscall.ParseSocketControlMessage(rights[:oobn])
+		if err == nil && len(list) == 1 {
+			if fds, err := syscall.ParseUnixRights(&list[0]); err == nil && len(fds) == 1 {
+				return fds[0], nil
+			}
+		}
+		return -1, &failure{what: "wait for the monitor: no program came", code: 125}
 	}
 }
 

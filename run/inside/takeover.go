@@ -10,9 +10,9 @@
 // shorter; hence it imports only what userns/sys/raw explains.
 //
 //	monitor                                init
-//	   │ clone(NEWPID|NEWIPC|NEWUTS|…) ─────▶ │  fd 3 socket, fd 4 program
+//	   │ clone(NEWPID|NEWIPC|NEWUTS|…) ─────▶ │  fd 3 socket
 //	   │ mounts the root file system          │  Go runtime starts
-//	   │ ── G ──────────────────────────────▶ │  unshare(NEWNS), operations, pivot_root
+//	   │ ── G [program] ────────────────────▶ │  unshare(NEWNS), operations, pivot_root
 //	   │ ◀───────────────────── N text ────── │  something was gone without
 //	   │ ◀───────────────────── P [fd] ────── │  the pseudo-terminal's master
 //	   │ ◀───────────────────── L [fd] ────── │  the seccomp listener
@@ -42,9 +42,8 @@ const (
 // Descriptors donated to init. FdExe, this program on a read-only mount, is
 // there when a reaper was asked for.
 const (
-	FdSocket  = 3
-	FdProgram = 4
-	FdExe     = 5
+	FdSocket = 3
+	FdExe    = 4
 )
 
 func init() {

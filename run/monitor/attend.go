@@ -12,7 +12,9 @@ import (
 
 // attend lets init go on and stays with it until its end.
 func (m *monitor) attend() error {
-	if err := m.init.socket.Send([]byte{inside.MsgGo}); err != nil {
+	err := m.init.socket.Send([]byte{inside.MsgGo}, int(m.program.Fd()))
+	m.program.Close()
+	if err != nil {
 		m.init.kill()
 		return err
 	}

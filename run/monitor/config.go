@@ -6,9 +6,10 @@
 //	  │ userns.Start ─────────────────────▶ │  runtime starts
 //	  │ newuidmap ∥ newgidmap               │
 //	  │ ── J ─────────────────────────────▶ │  maps exist
-//	  │ ── C [config, program, lock] ─────▶ │ clone(NEWPID|…) ──────────────────▶ │
-//	  │                                     │ mounts the root file system          │ see run/inside
-//	  │                                     │ ── G ──────────────────────────────▶ │
+//	  │ ── I how ─────────────────────────▶ │ clone(NEWPID|…) ──────────────────▶ │
+//	  │ makes the plan                      │                                      │ runtime starts
+//	  │ ── C [config, program, lock] ─────▶ │ mounts the root file system          │ see run/inside
+//	  │                                     │ ── G [program] ────────────────────▶ │
 //	  │ ◀── N text ──────────────────────── │ ◀── N text                           │
 //	  │ ◀── P [master] ──────────────────── │ ◀── P [master]                       │
 //	  │ ◀── R ───────────────────────────── │ ◀── EOF: execve succeeded            │
@@ -36,6 +37,7 @@ const Stage = "monitor"
 
 // The messages between the front and the monitor, by their first byte.
 const (
+	MsgInit     = 'I' // then Start: how init is to be started
 	MsgConfig   = 'C' // with three descriptors: Config, Program and the container's lock
 	MsgSignal   = 'S' // then the signal's number
 	MsgDetach   = 'D' // the front leaves, the container lives; comes back as an answer
@@ -48,17 +50,31 @@ const (
 
 // Config is what the monitor is told. Paths are absolute, of the host.
 type Config struct {
-	ID         string
-	Dir        string      // the container's directory
-	Tree       rootfs.Tree // its root file system
-	Driver     string      // "" or a pinned rung of the rootfs ladder
-	Namespaces uintptr     // CLONE_NEW* of init
-	HostPid    bool        // no pid namespaces: bind init's life to the monitor otherwise
-	Volumes    []Volume    // filled from the image before init starts
-	Remove     bool        // remove the container at its end
-	Forget     []string    // with Remove: what is to be unlinked after its directory
-	Reaper     bool        // init wants this executable
-	Plain      string      // not "": a directory that is the root file system, no layers (--rootfs)
+	ID      string
+	Dir     string      // the container's directory
+	Tree    rootfs.Tree // its root file system
+	Driver  string      // "" or a pinned rung of the rootfs ladder
+	Volumes []Volume    // filled from the image before init starts
+	Remove  bool        // remove the container at its end
+	Forget  []string    // with Remove: what is to be unlinked after its directory
+	Plain   string      // not "": a directory that is the root file system, no layers (--rootfs)
+}
+
+// Start is how init is to be started.
+type Start struct {
+	Namespaces uintptr // CLONE_NEW* of init
+	NoStdin    bool    // standard input is /dev/null
+	Reaper     bool    // init wants this executable
+}
+
+// Message is the start as a message.
+func (s Start) Message() []byte {
+	return fmt.Appendf(nil, "%c %d %t %t", MsgInit, s.Namespaces, s.NoStdin, s.Reaper)
+}
+
+func (s *Start) read(msg []byte) error {
+	_, err := fmt.Sscanf(string(msg[1:]), "%d %t %t", &s.Namespaces, &s.NoStdin, &s.Reaper)
+	return err
 }
 
 // Volume is a directory of the container that outlives its root file system.

@@ -38,7 +38,7 @@ func (p *process) wait() (syscall.WaitStatus, error) {
 
 // startInit clones init into its namespaces. The executable is reached through a
 // read-only mount, so that the container cannot write to it by /proc/1/exe.
-func (m *monitor) startInit() error {
+func (m *monitor) startInit(s Start) error {
 	exe, err := sys.Executable()
 	if err != nil {
 		return fmt.Errorf("open rl's own executable: %w", err)
@@ -49,12 +49,20 @@ func (m *monitor) startInit() error {
 		return err
 	}
 	defer theirs.Close()
-	attr := &syscall.SysProcAttr{Cloneflags: m.conf.Namespaces, Pdeathsig: syscall.SIGKILL}
+	attr := &syscall.SysProcAttr{Cloneflags: s.Namespaces, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 { // execve would cost the capabilities
 		attr.AmbientCaps = userns.AllCaps()
 	}
-	files := []uintptr{0, 1, 2, uintptr(theirs.Fd()), m.program.Fd()}
-	if m.conf.Reaper {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	files := []uintptr{0, 1, 2, uintptr(theirs.Fd())}
+	if s.NoStdin {
+		files[0] = null.Fd()
+	}
+	if s.Reaper {
 		files = append(files, exe.Fd())
 	}
 	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
@@ -65,18 +73,12 @@ func (m *monitor) startInit() error {
 		return explainInit(err)
 	}
 	m.init = process{pid: pid, socket: ours}
-	m.program.Close()
-	return forgetStdio()
+	return forgetStdio(null)
 }
 
 // forgetStdio lets go of the workload's standard streams: whoever reads from a
 // pipe waits for the workload only.
-func forgetStdio() error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
+func forgetStdio(null *os.File) error {
 	for fd := range 3 {
 		if err := unix.Dup3(int(null.Fd()), fd, 0); err != nil {
 			return err

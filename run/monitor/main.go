@@ -51,7 +51,16 @@ type monitor struct {
 
 // run is a container's life.
 func (m *monitor) run() (err error) {
+	start, err := m.ordered()
+	if err != nil {
+		return err
+	}
+	if err := m.startInit(start); err != nil {
+		return err
+	}
+	// Init waits for G; until then its end is nobody's loss.
 	if err := m.receive(); err != nil {
+		m.init.kill()
 		return err
 	}
 	defer func() {
@@ -62,10 +71,6 @@ func (m *monitor) run() (err error) {
 			err = errors.Join(err, m.remove())
 		}
 	}()
-	// Init starts while the root file system is mounted: it waits for G.
-	if err := m.startInit(); err != nil {
-		return err
-	}
 	if err := m.mount(); err != nil {
 		m.init.kill()
 		return err
@@ -73,8 +78,20 @@ func (m *monitor) run() (err error) {
 	return m.attend()
 }
 
-// receive waits for the config. The front may close the socket instead: it found
-// that there is nothing to run.
+// ordered waits for the order to start init. The front may close the socket
+// instead, here and in receive: it found that there is nothing to run.
+func (m *monitor) ordered() (s Start, err error) {
+	msg, _, err := m.front.Recv()
+	if err != nil {
+		return s, err
+	}
+	if msg[0] != MsgInit {
+		return s, fmt.Errorf("unexpected message %q from the front", msg)
+	}
+	return s, s.read(msg)
+}
+
+// receive waits for the config.
 func (m *monitor) receive() error {
 	msg, files, err := m.front.Recv()
 	if err != nil {

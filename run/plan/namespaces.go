@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"syscall"
+
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -11,31 +13,9 @@ import (
 // namespaces decides which are the container's own. User and mount namespace
 // always are.
 func (p *Plan) namespaces(_ *v1.ImageConfig, f *Flags, h *Facts) error {
-	own := []specs.LinuxNamespaceType{specs.UserNamespace, specs.MountNamespace}
-	for _, n := range []struct {
-		flag string
-		mode option.Mode
-		kind specs.LinuxNamespaceType
-	}{
-		{"--pid", f.Pid, specs.PIDNamespace},
-		{"--ipc", f.IPC, specs.IPCNamespace},
-		{"--uts", f.UTS, specs.UTSNamespace},
-	} {
-		switch n.mode.Name {
-		case "", "private", "shareable":
-			own = append(own, n.kind)
-		case "host":
-		case "none": // --ipc none: private, without /dev/shm
-			own = append(own, n.kind)
-		default:
-			return fault.New("private and host are possible now", "%s %s is not supported yet", n.flag, n.mode.Name)
-		}
-	}
-	if h.Network != "host" {
-		own = append(own, specs.NetworkNamespace)
-	}
-	if h.Cgroup2 {
-		own = append(own, specs.CgroupNamespace)
+	own, err := Namespaces(f, h.Network, h.Cgroup2)
+	if err != nil {
+		return err
 	}
 	for _, kind := range own {
 		p.Spec.Linux.Namespaces = append(p.Spec.Linux.Namespaces, specs.LinuxNamespace{Type: kind})
@@ -57,6 +37,57 @@ func (p *Plan) namespaces(_ *v1.ImageConfig, f *Flags, h *Facts) error {
 		p.Spec.Linux.Sysctl[s.Key] = s.Value
 	}
 	return nil
+}
+
+// Namespaces lists the container's own namespaces: known before the rest of the
+// plan, so that init can be started while that is made.
+func Namespaces(f *Flags, network string, cgroup2 bool) ([]specs.LinuxNamespaceType, error) {
+	own := []specs.LinuxNamespaceType{specs.UserNamespace, specs.MountNamespace}
+	for _, n := range []struct {
+		flag string
+		mode option.Mode
+		kind specs.LinuxNamespaceType
+	}{
+		{"--pid", f.Pid, specs.PIDNamespace},
+		{"--ipc", f.IPC, specs.IPCNamespace},
+		{"--uts", f.UTS, specs.UTSNamespace},
+	} {
+		switch n.mode.Name {
+		case "", "private", "shareable", "none": // --ipc none: private, without /dev/shm
+			own = append(own, n.kind)
+		case "host":
+		default:
+			return nil, fault.New("private and host are possible now", "%s %s is not supported yet", n.flag, n.mode.Name)
+		}
+	}
+	if network != "host" {
+		own = append(own, specs.NetworkNamespace)
+	}
+	if cgroup2 {
+		own = append(own, specs.CgroupNamespace)
+	}
+	return own, nil
+}
+
+// CloneFlags is the clone(2) flags of init. The user namespace is the monitor's,
+// the mount namespace is made by init itself.
+func CloneFlags(own []specs.LinuxNamespaceType) uintptr {
+	var flags uintptr
+	for _, kind := range own {
+		switch kind {
+		case specs.PIDNamespace:
+			flags |= syscall.CLONE_NEWPID
+		case specs.IPCNamespace:
+			flags |= syscall.CLONE_NEWIPC
+		case specs.UTSNamespace:
+			flags |= syscall.CLONE_NEWUTS
+		case specs.NetworkNamespace:
+			flags |= syscall.CLONE_NEWNET
+		case specs.CgroupNamespace:
+			flags |= 0x02000000 // CLONE_NEWCGROUP
+		}
+	}
+	return flags
 }
 
 func namespaceOf(word string) specs.LinuxNamespaceType {

@@ -161,27 +161,6 @@ func setFlag(op *program.Op, word string) bool {
 	return false
 }
 
-// Namespaces is the clone(2) flags of init. The user namespace is the monitor's,
-// the mount namespace is made by init itself.
-func (p *Plan) Namespaces() uintptr {
-	var flags uintptr
-	for _, n := range p.Spec.Linux.Namespaces {
-		switch n.Type {
-		case specs.PIDNamespace:
-			flags |= syscall.CLONE_NEWPID
-		case specs.IPCNamespace:
-			flags |= syscall.CLONE_NEWIPC
-		case specs.UTSNamespace:
-			flags |= syscall.CLONE_NEWUTS
-		case specs.NetworkNamespace:
-			flags |= syscall.CLONE_NEWNET
-		case specs.CgroupNamespace:
-			flags |= 0x02000000 // CLONE_NEWCGROUP
-		}
-	}
-	return flags
-}
-
 // StopSignalNumber is the number of the plan's stop signal; SIGTERM when it has
 // none.
 func (p *Plan) StopSignalNumber() int {

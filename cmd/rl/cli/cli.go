@@ -139,7 +139,7 @@ func usageError(err error) error {
 func (a *app) engine() (*run.Engine, error) {
 	s := run.Settings{Userns: a.Userns, Driver: a.Driver, Jobs: a.Jobs, Notice: a.notice}
 	s.Registry.Insecure, s.Registry.Retries = a.Insecure, a.Retries
-	s.Registry.UserAgent = "rl/" + Version
+	s.Registry.UserAgent = "rl/" + version
 	return run.Open(s)
 }
 

@@ -19,7 +19,7 @@ import (
 
 // runCmd has docker's flags. Slices take no commas apart: values may hold them.
 type runCmd struct {
-	Image []string `arg:"" optional:"" passthrough:"" predictor:"image" help:"Image, then the command and its arguments."`
+	Image []string `arg:"" optional:"" passthrough:"partial" predictor:"image" help:"Image, then the command and its arguments."`
 
 	AddHost     []string `sep:"none" placeholder:"NAME:IP" help:"Line for /etc/hosts."`
 	CapAdd      []string `placeholder:"CAP" help:"Capability to add to docker's fourteen."`

@@ -6,8 +6,8 @@ import (
 	"runtime"
 )
 
-// Version is set by the linker.
-var Version = "0.1.0-dev"
+// version is set by the linker.
+var version = "0.1.0-dev"
 
 type versionCmd struct {
 	Format string `short:"f" placeholder:"TEMPLATE" help:"json, or a Go template."`
@@ -22,7 +22,7 @@ type versionInfo struct {
 
 // Run prints the version.
 func (c *versionCmd) Run(a *app) error {
-	v := versionInfo{Version, runtime.Version(), runtime.GOOS, runtime.GOARCH}
+	v := versionInfo{version, runtime.Version(), runtime.GOOS, runtime.GOARCH}
 	switch c.Format {
 	case "":
 		_, err := fmt.Fprintf(a.Out, "rl version %s, %s, %s/%s\n", v.Version, v.GoVersion, v.OS, v.Arch)
