@@ -94,10 +94,10 @@ func readdirCases() []Case {
 				c.eq("times "+name, n, 1)
 			}
 		}},
-		{Name: "readdir/a thousand names in three layers", Layers: Layers{bare(1000)[:400], bare(1000)[350:700], bare(1000)[650:]}, run: func(c *C) {
-			c.eq("names", len(c.list("m")), 1000)
+		{Name: "readdir/many names in three layers", Layers: Layers{bare(400)[:170], bare(400)[150:300], bare(400)[280:]}, run: func(c *C) {
+			c.eq("names", len(c.list("m")), 400)
 		}},
-		{Name: "readdir/deleting while reading", Layers: Layers{bare(300)}, run: func(c *C) {
+		{Name: "readdir/deleting while reading", Layers: Layers{bare(150)}, run: func(c *C) {
 			fd := c.open("m", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 			buf := make([]byte, 2000)
 			for {
@@ -115,7 +115,7 @@ func readdirCases() []Case {
 			c.names("m")
 			c.ok(unix.Rmdir(c.p("m")))
 		}},
-		{Name: "readdir/names not touched are seen while others change", Layers: Layers{bare(300)}, run: func(c *C) {
+		{Name: "readdir/names not touched are seen while others change", Layers: Layers{bare(150)}, run: func(c *C) {
 			fd := c.open("m", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 			seen := map[string]bool{}
 			buf := make([]byte, 1000)
@@ -130,7 +130,7 @@ func readdirCases() []Case {
 				}
 				c.write("m/new"+itoa(i), "")
 			}
-			for _, e := range bare(300) {
+			for _, e := range bare(150) {
 				c.yes("saw "+e.path, seen[e.path[2:]])
 			}
 		}},

@@ -110,36 +110,54 @@ type seen struct {
 	closed bool  // lower layers are hidden
 }
 
-// directory makes all names of one directory, then finishes the directory.
+// directory makes all names of one directory, then finishes the directory with
+// the attributes of the topmost layer that has it.
 func (w *worker) directory(j job) (err error) {
 	dst, err := w.in.path(w.dst, j.path)
 	if err != nil {
 		return fmt.Errorf("in the copy: %w", err)
 	}
 	defer closing(dst, &err)
-	names := map[string]*seen{}
-	var dirs []string // in the order they were found
-	for i, l := range j.from {
-		last, found, err := w.oneLayer(j, l, dst, names, i == 0)
-		dirs = append(dirs, found...)
+	top, err := w.in.path(w.layers[j.from[0]].root, j.path)
+	if err != nil {
+		return w.blame(j, 0, err)
+	}
+	defer closing(top, &err)
+
+	m := merging{job: j, dst: dst, names: map[string]*seen{}}
+	last, err := w.oneLayer(&m, j.from[0], top)
+	if err != nil {
+		return w.blame(j, 0, err)
+	}
+	for i := 1; i < len(j.from) && !last; i++ {
+		last, err = w.nextLayer(&m, j.from[i])
 		if err != nil {
-			return fmt.Errorf("layer %s: /%s: %w", w.layerName(l), clip(j.path), err)
-		}
-		if last {
-			break
+			return w.blame(j, i, err)
 		}
 	}
-	for _, name := range dirs {
+	for _, name := range m.dirs {
 		if err := mkdirat(dst, name, 0o700); err != nil {
 			return err
 		}
-		w.jobs.push(job{path: join(j.path, name), from: names[name].from})
+		w.jobs.push(job{path: join(j.path, name), from: m.names[name].from})
 	}
-	return w.finish(j, dst)
+	st, err := fstat(top)
+	if err != nil {
+		return err
+	}
+	return copyAttributes(top, dst, dst, ".", &st)
 }
 
-func (w *worker) layerName(i int) string {
-	return fmt.Sprintf("%d of %d", len(w.layers)-i, len(w.layers))
+// merging is a directory while its layers are read.
+type merging struct {
+	job
+	dst   fd
+	names map[string]*seen
+	dirs  []string // in the order they were found
+}
+
+func (w *worker) blame(j job, i int, err error) error {
+	return fmt.Errorf("layer %d of %d: /%s: %w", len(w.layers)-j.from[i], len(w.layers), clip(j.path), err)
 }
 
 func join(dir, name string) string {
@@ -149,51 +167,55 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// oneLayer adds what one layer has in the directory; last means that it hides
-// the layers below.
-func (w *worker) oneLayer(j job, l int, dst fd, names map[string]*seen, top bool) (last bool, dirs []string, err error) {
-	src, err := w.in.path(w.layers[l].root, j.path)
+func (w *worker) nextLayer(m *merging, l int) (last bool, err error) {
+	src, err := w.in.path(w.layers[l].root, m.path)
 	if err != nil {
-		return false, nil, err
+		return false, err
 	}
 	defer closing(src, &err)
+	return w.oneLayer(m, l, src)
+}
+
+// oneLayer adds what one layer has in the directory; last means that it hides
+// the layers below.
+func (w *worker) oneLayer(m *merging, l int, src fd) (last bool, err error) {
 	opaque, err := opacity(src)
 	if err != nil {
-		return false, nil, err
+		return false, err
 	}
 	entries, err := readDir(src, w.buf)
 	if err != nil {
-		return false, nil, err
+		return false, err
 	}
 	for _, e := range entries {
-		s := names[e.name]
+		s := m.names[e.name]
 		if s != nil && s.closed {
 			continue
 		}
 		kind, st, err := w.classify(src, e, opaque == 'x')
 		if err != nil {
-			return false, dirs, err
+			return false, err
 		}
 		switch {
 		case kind == isDir && s == nil:
 			s = &seen{}
-			names[e.name] = s
-			dirs = append(dirs, e.name)
+			m.names[e.name] = s
+			m.dirs = append(m.dirs, e.name)
 			fallthrough
 		case kind == isDir:
 			s.from = append(s.from, l)
 		case s == nil:
-			names[e.name] = &seen{closed: true}
+			m.names[e.name] = &seen{closed: true}
 			if kind == isFile {
-				if err := w.file(join(j.path, e.name), l, src, dst, e.name, st); err != nil {
-					return false, dirs, err
+				if err := w.file(join(m.path, e.name), l, src, m.dst, e.name, st); err != nil {
+					return false, err
 				}
 			}
 		default:
 			s.closed = true // a directory above a file or whiteout: not merged further
 		}
 	}
-	return opaque == 'y', dirs, nil
+	return opaque == 'y', nil
 }
 
 type kind int
@@ -230,18 +252,4 @@ func (w *worker) classify(src fd, e entry, xattrWhiteouts bool) (kind, unix.Stat
 		}
 	}
 	return isFile, st, nil
-}
-
-// finish gives the directory the attributes of the topmost layer that has it.
-func (w *worker) finish(j job, dst fd) (err error) {
-	src, err := w.in.path(w.layers[j.from[0]].root, j.path)
-	if err != nil {
-		return err
-	}
-	defer closing(src, &err)
-	st, err := fstat(src)
-	if err != nil {
-		return err
-	}
-	return copyAttributes(src, dst, dst, ".", &st)
 }

@@ -64,7 +64,10 @@ func mountFsconfig(t Tree) (err error) {
 				return err
 			}
 		}
-		if err := errors.Join(set("upperdir", t.Upper), set("workdir", t.Work)); err != nil {
+		if err := set("upperdir", t.Upper); err != nil {
+			return err
+		}
+		if err := set("workdir", t.Work); err != nil {
 			return err
 		}
 	}
