@@ -125,8 +125,11 @@ func (m *monitor) hear() (running bool, err error) {
 
 // serve answers the system calls that the fake root's filter hands over.
 func serve(listener *os.File) {
-	defer listener.Close()
-	notify.Serve(context.Background(), int(listener.Fd()))
+	fd, err := unix.FcntlInt(listener.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	listener.Close()
+	if err == nil {
+		notify.Serve(context.Background(), fd) // until the last process of the container ends; owns fd
+	}
 }
 
 func (m *monitor) terminal(master *os.File) {

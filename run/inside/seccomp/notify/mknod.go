@@ -20,7 +20,7 @@ func (s *server) mknod(c *call, dirfd int, path uint64, mode uint32) {
 		s.unreadablePath(c, path)
 		return
 	}
-	v, err := viewOf(c.pid, dirfd, p)
+	v, err := viewOf(s.proc, c.pid, dirfd, p)
 	defer v.close()
 	switch {
 	case !s.valid(c):
@@ -75,12 +75,12 @@ type view struct {
 
 // viewOf opens them by the caller's thread id; only after that, s.valid tells
 // that they are the caller's.
-func viewOf(pid, dirfd int, path string) (v view, err error) {
+func viewOf(procfs string, pid, dirfd int, path string) (v view, err error) {
 	v = view{mnt: -1, root: -1, dir: -1}
 	if pid <= 0 {
 		return v, unix.ESRCH
 	}
-	proc := "/proc/" + strconv.Itoa(pid)
+	proc := procfs + strconv.Itoa(pid)
 	if v.umask, err = umaskOf(proc + "/status"); err != nil {
 		return v, err
 	}

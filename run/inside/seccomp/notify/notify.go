@@ -49,6 +49,7 @@ type server struct {
 	answer map[seccomp.Entry]func(*server, *call)
 	ids    idMaps
 	nodes  sync.Mutex                                          // held while a device's stand-in is made
+	proc   string                                              // where procfs is, see procfs
 	memory func(pid int, addr uint64, buf []byte) (int, error) // readMemory, or a test's
 }
 
@@ -61,7 +62,9 @@ func Serve(ctx context.Context, fd int) (err error) {
 	if err != nil {
 		return fmt.Errorf("seccomp notifications: %w", err)
 	}
-	s := &server{fd: fd, answer: handlers(), ids: ids, memory: readMemory}
+	proc, done := procfs()
+	defer done()
+	s := &server{fd: fd, proc: proc, answer: handlers(), ids: ids, memory: readMemory}
 	return s.serve(ctx)
 }
 
