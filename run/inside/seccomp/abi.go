@@ -3,7 +3,7 @@ package seccomp
 import (
 	"fmt"
 	"runtime"
-	"strconv"
+	"sort"
 	"strings"
 	"sync"
 
@@ -72,53 +72,123 @@ type call struct {
 	place uint32 // which call
 }
 
-// calls is the parsed table. It costs about 50 µs, so it is made on first use
-// and never by a process that compiles no filter.
-var calls = sync.OnceValue(func() map[string]call {
-	m := make(map[string]call, strings.Count(table, "\n"))
-	for rest := table; rest != ""; {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\n")
-		name, line, _ := strings.Cut(line, " ")
-		var c call
-		for i := range c.nr {
-			var field string
-			field, line, _ = strings.Cut(line, " ")
-			v, err := strconv.Atoi(field)
-			if err != nil {
-				v = -1 // "-"
-			}
-			c.nr[i] = int32(v)
-		}
-		m[name] = c
+// lines is where each line of table begins. Finding them is all the parsing
+// that is done ahead (on first use: a process that compiles no filter pays
+// nothing); a map of the table would cost more than the rest of a compilation.
+var lines = sync.OnceValue(func() []uint16 {
+	at := make([]uint16, 0, 512)
+	for from := 0; from < len(table); {
+		at = append(at, uint16(from))
+		from += strings.IndexByte(table[from:], '\n') + 1
 	}
-	// A profile that speaks of "bind" means the one through socketcall(2) too;
-	// libseccomp does the same.
-	for _, g := range [...]struct {
-		call  string
-		mask  uint32
-		from  uint32
-		names string
-	}{
-		{"socketcall", 0xffffffff, 1, "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom " +
-			"shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg"},
-		{"ipc", 0xffff, 1, "semop semget semctl semtimedop"}, // the upper half is a version
-		{"ipc", 0xffff, 11, "msgsnd msgrcv msgget msgctl"},
-		{"ipc", 0xffff, 21, "shmat shmdt shmget shmctl"},
-	} {
-		place := g.from
-		for name := range strings.FieldsSeq(g.names) {
-			c, ok := m[name]
-			if !ok {
-				c.nr = [columns]int32{-1, -1, -1, -1, -1} // send and recv exist behind the gate only
-			}
-			c.gate, c.mask, c.place = m[g.call].nr[col386], g.mask, place
-			m[name] = c
-			place++
-		}
-	}
-	return m
+	return at
 })
+
+// lookup finds a call by its name; the table is sorted.
+func lookup(name string) (c call, ok bool) {
+	at := lines()
+	i, found := sort.Find(len(at), func(i int) int {
+		line := table[at[i]:]
+		return strings.Compare(name, line[:strings.IndexByte(line, ' ')])
+	})
+	c.nr = [columns]int32{-1, -1, -1, -1, -1}
+	if found {
+		c = parseCall(table[int(at[i])+len(name)+1:])
+	}
+	c.gate, c.mask, c.place = gateOf(name)
+	return c, found || c.gate != 0
+}
+
+// parseCall reads five numbers, - for none, up to the end of the line.
+func parseCall(line string) (c call) {
+	column, n := 0, int32(0)
+	for i := 0; column < columns; i++ {
+		switch ch := line[i]; ch {
+		case '-':
+			n = -1
+		case ' ', '\n':
+			c.nr[column] = n
+			column, n = column+1, 0
+		default:
+			n = n*10 + int32(ch-'0')
+		}
+	}
+	return c
+}
+
+// gateOf finds the gate of i386 that a call can also be reached through. A
+// profile that speaks of "bind" means the one through socketcall(2) too;
+// libseccomp does the same. (Only "send" and "recv" have no other way.)
+func gateOf(name string) (gate int32, mask, place uint32) {
+	const socketcall, ipc, version = 102, 117, 0xffff // the upper half of ipc's first argument is a version
+	switch name {
+	case "socket":
+		return socketcall, 0xffffffff, 1
+	case "bind":
+		return socketcall, 0xffffffff, 2
+	case "connect":
+		return socketcall, 0xffffffff, 3
+	case "listen":
+		return socketcall, 0xffffffff, 4
+	case "accept":
+		return socketcall, 0xffffffff, 5
+	case "getsockname":
+		return socketcall, 0xffffffff, 6
+	case "getpeername":
+		return socketcall, 0xffffffff, 7
+	case "socketpair":
+		return socketcall, 0xffffffff, 8
+	case "send":
+		return socketcall, 0xffffffff, 9
+	case "recv":
+		return socketcall, 0xffffffff, 10
+	case "sendto":
+		return socketcall, 0xffffffff, 11
+	case "recvfrom":
+		return socketcall, 0xffffffff, 12
+	case "shutdown":
+		return socketcall, 0xffffffff, 13
+	case "setsockopt":
+		return socketcall, 0xffffffff, 14
+	case "getsockopt":
+		return socketcall, 0xffffffff, 15
+	case "sendmsg":
+		return socketcall, 0xffffffff, 16
+	case "recvmsg":
+		return socketcall, 0xffffffff, 17
+	case "accept4":
+		return socketcall, 0xffffffff, 18
+	case "recvmmsg":
+		return socketcall, 0xffffffff, 19
+	case "sendmmsg":
+		return socketcall, 0xffffffff, 20
+	case "semop":
+		return ipc, version, 1
+	case "semget":
+		return ipc, version, 2
+	case "semctl":
+		return ipc, version, 3
+	case "semtimedop":
+		return ipc, version, 4
+	case "msgsnd":
+		return ipc, version, 11
+	case "msgrcv":
+		return ipc, version, 12
+	case "msgget":
+		return ipc, version, 13
+	case "msgctl":
+		return ipc, version, 14
+	case "shmat":
+		return ipc, version, 21
+	case "shmdt":
+		return ipc, version, 22
+	case "shmget":
+		return ipc, version, 23
+	case "shmctl":
+		return ipc, version, 24
+	}
+	return 0, 0, 0
+}
 
 // An Entry is one way to make a system call: seccomp_data's arch and number.
 type Entry struct {
@@ -131,7 +201,7 @@ func Entries(name string) []Entry { return entriesOn(runtime.GOARCH, name) }
 
 func entriesOn(goarch, name string) []Entry {
 	abis, err := abisOf(goarch)
-	c, ok := calls()[name]
+	c, ok := lookup(name)
 	if err != nil || !ok {
 		return nil
 	}

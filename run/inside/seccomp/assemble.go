@@ -37,6 +37,7 @@ type node int
 // twice. The idea is from Chromium's bpf_dsl code generator.
 type assembler struct {
 	rev   []insn
+	rets  []node
 	memo  map[key]node
 	relay map[node]node // the latest long jump, or copy of a RET, for a far target
 }
@@ -48,7 +49,7 @@ type key struct {
 }
 
 func newAssembler() *assembler {
-	return &assembler{rev: make([]insn, 0, 512), memo: make(map[key]node, 512), relay: map[node]node{}}
+	return &assembler{rev: make([]insn, 0, 512), memo: make(map[key]node, 256), relay: map[node]node{}}
 }
 
 func (a *assembler) emit(i insn) node {
@@ -80,7 +81,14 @@ func (a *assembler) near(n node) node {
 
 // ret ends the program with an action.
 func (a *assembler) ret(action uint32) node {
-	return a.once(key{code: opRet, k: action}, func() node { return a.emit(insn{code: opRet, k: action}) })
+	for _, r := range a.rets { // few, and asked for by every call
+		if a.rev[r].k == action {
+			return r
+		}
+	}
+	r := a.emit(insn{code: opRet, k: action})
+	a.rets = append(a.rets, r)
+	return r
 }
 
 // then writes a load or an AND that goes on at next.

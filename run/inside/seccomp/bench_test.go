@@ -9,7 +9,7 @@ func dockerCaps() []string {
 }
 
 func BenchmarkDefaultCompile(b *testing.B) {
-	calls()
+	lines()
 	for b.Loop() {
 		spec, err := Default(dockerCaps())
 		if err != nil {
@@ -32,7 +32,7 @@ func BenchmarkDefaultProfile(b *testing.B) {
 }
 
 func BenchmarkFakeRoot(b *testing.B) {
-	calls()
+	lines()
 	for b.Loop() {
 		prog, fallback, _, err := FakeRoot()
 		if err != nil {

@@ -49,7 +49,7 @@ func TestRandomProfilesCompileToThemselves(t *testing.T) {
 
 func randomProfile(rnd *rand.Rand) *specs.LinuxSeccomp {
 	var names []string
-	for name := range calls() {
+	for name := range testCalls() {
 		names = append(names, name)
 	}
 	actions := []specs.LinuxSeccompAction{specs.ActAllow, specs.ActErrno, specs.ActKill, specs.ActKillProcess, specs.ActTrap, specs.ActLog, specs.ActTrace, specs.ActNotify}
@@ -90,7 +90,7 @@ func randomProfile(rnd *rand.Rand) *specs.LinuxSeccomp {
 func TestLongJumps(t *testing.T) {
 	spec := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86}}
 	var e uint
-	for name := range calls() {
+	for name := range testCalls() {
 		if e++; e%5 > 1 {
 			continue
 		}
@@ -103,7 +103,7 @@ func TestLongJumps(t *testing.T) {
 	}
 	two := uint(2)
 	for range 6 {
-		for name := range calls() {
+		for name := range testCalls() {
 			spec.Syscalls = append(spec.Syscalls, specs.LinuxSyscall{Names: []string{name}, Action: specs.ActErrno, ErrnoRet: &two,
 				Args: []specs.LinuxSeccompArg{{Index: 1, Op: specs.OpLessThan, Value: uint64(len(spec.Syscalls)) << 33}}})
 		}

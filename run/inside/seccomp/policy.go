@@ -74,7 +74,7 @@ func resolve(spec *specs.LinuxSeccomp) (*policy, error) {
 func (p *policy) add(names []string, r rule) {
 	known := make([]call, 0, len(names))
 	for _, name := range names {
-		if c, ok := calls()[name]; ok {
+		if c, ok := lookup(name); ok {
 			known = append(known, c)
 		}
 	}

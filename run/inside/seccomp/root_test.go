@@ -1,0 +1,53 @@
+package seccomp_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// enterRoot makes dir the root, with /proc, /dev and /sys as a container has them.
+func enterRoot(dir string) error {
+	mount := func(from, to, kind string, flags uintptr) error {
+		to = filepath.Join(dir, to)
+		options := ""
+		if kind == "tmpfs" {
+			options = "mode=755" // in a sticky directory nobody may open another's device with O_CREAT
+		}
+		if err := unix.Mount(from, to, kind, flags, options); err != nil {
+			return fmt.Errorf("mount %s: %w", to, err)
+		}
+		return nil
+	}
+	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	if err := mount("proc", "proc", "proc", 0); err != nil {
+		return err
+	}
+	if err := mount("tmpfs", "dev", "tmpfs", 0); err != nil {
+		return err
+	}
+	for _, dev := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		if err := os.WriteFile(filepath.Join(dir, "dev", dev), nil, 0o666); err != nil {
+			return err
+		}
+		if err := mount("/dev/"+dev, "dev/"+dev, "", unix.MS_BIND); err != nil {
+			return err
+		}
+	}
+	for name, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"} {
+		if err := os.Symlink(to, filepath.Join(dir, "dev", name)); err != nil {
+			return err
+		}
+	}
+	if err := mount("/sys", "sys", "", unix.MS_BIND|unix.MS_REC); err != nil {
+		return err
+	}
+	if err := unix.Chroot(dir); err != nil {
+		return err
+	}
+	return os.Chdir("/")
+}
