@@ -67,7 +67,8 @@ func (r rig) run(t *testing.T) (string, int) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self(t))
-	cmd.Env = append(os.Environ(), stageEnv+"=monitor", configEnv+"="+string(conf))
+	cmd.Env = append(os.Environ(), stageEnv+"=monitor", configEnv+"="+string(conf),
+		"GORACE=atexit_sleep_ms=0") // else the race detector makes each of the processes a second longer
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
