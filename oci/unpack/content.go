@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
-	"os"
 )
 
 const (
@@ -30,11 +29,20 @@ func (c *content) Read(p []byte) (int, error) {
 }
 
 // WriteTo copies the rest of the entry to a file.
-func (c *content) WriteTo(w io.Writer) (written int64, err error) {
-	file, ok := w.(*os.File)
-	if !ok {
-		return io.Copy(w, struct{ io.Reader }{c})
+func (c *content) WriteTo(w io.Writer) (int64, error) {
+	if file, ok := w.(sparseWriter); ok {
+		return c.copyTo(file)
 	}
+	return io.Copy(w, struct{ io.Reader }{c})
+}
+
+// sparseWriter is a file that can have holes.
+type sparseWriter interface {
+	io.WriteSeeker
+	Truncate(size int64) error
+}
+
+func (c *content) copyTo(file sparseWriter) (written int64, err error) {
 	hole := false // the file ends in a hole that nothing was written after
 	for {
 		n, rerr := fill(c, c.buf)

@@ -25,11 +25,12 @@ const renewEvery = 1 << 14
 
 // extractor writes the entries of one layer to its directory.
 //
-// It is layer.UnpackLayer's loop around umoci's UnpackEntry, with three additions:
-// headers are vetted first; whiteouts are ours (umoci v0.6.0 joins what follows ".wh."
+// It is layer.UnpackLayer's loop around umoci's UnpackEntry, with four additions:
+// headers are vetted first; new regular files have a shorter way; memory is bounded; and
+// whiteouts are ours (umoci v0.6.0 joins what follows ".wh."
 // to the directory as it is, so that ".wh..." removes the parent directory; it lets a
 // whiteout delete files of its own layer, which the specification forbids; it has no
-// other form for hosts that refuse mknod); and memory is bounded.
+// other form for hosts that refuse mknod).
 type extractor struct {
 	root     string
 	rootless bool
@@ -39,6 +40,8 @@ type extractor struct {
 	whites   whiteouts
 	content  content
 	parent   string // cleaned name of the last parent that is a plain directory
+	touched  touched
+	acl      bool // files may inherit attributes
 	files    int64
 	holes    int64
 	notes    notes
@@ -46,8 +49,10 @@ type extractor struct {
 
 func newExtractor(root string, req Request, ids idMaps) *extractor {
 	quietLog()
+	n, _ := unix.Lgetxattr(root, aclDefault, nil)
 	return &extractor{
 		root:     filepath.Clean(root),
+		acl:      n > 0,
 		rootless: req.Rootless,
 		ids:      ids,
 		options: &layer.UnpackOptions{OnDiskFormat: layer.OverlayfsRootfs{
@@ -66,7 +71,7 @@ func (x *extractor) extract(p *pipeline) error {
 	for {
 		hdr, err := x.content.tar.Next()
 		if err == io.EOF {
-			return nil
+			return x.settle()
 		}
 		if err != nil {
 			return x.streamError(p, err)
@@ -107,12 +112,26 @@ func (x *extractor) entry(hdr *tar.Header) error {
 		return err
 	}
 	dir, base := filepath.Split(hdr.Name)
+	plain := x.plain(hdr)
+	if !plain {
+		if err := x.settle(); err != nil {
+			return err
+		}
+	}
 	if strings.HasPrefix(base, whitePrefix) || strings.Contains(dir, "/"+whitePrefix) || strings.HasPrefix(dir, whitePrefix) {
 		return x.whiteout(hdr.Name)
 	}
 	path, err := x.place(hdr.Name)
 	if err != nil {
 		return err
+	}
+	if plain {
+		if ok, err := x.regular(path, hdr); ok || err != nil {
+			return err
+		}
+		if err := x.settle(); err != nil {
+			return err
+		}
 	}
 	if hdr.Typeflag == tar.TypeLink {
 		if err := x.checkLink(hdr); err != nil {

@@ -39,7 +39,9 @@ func (x *extractor) vet(hdr *tar.Header) (skip bool, err error) {
 		}
 		hdr.Typeflag = tar.TypeReg
 	case tar.TypeChar, tar.TypeBlock:
+		// As umoci does, if it knew of the user namespace when the process began.
 		x.notes.add("device nodes became empty files: only the host's root may make devices", hdr.Name)
+		hdr.Typeflag, hdr.Size = tar.TypeReg, 0
 	default:
 		return false, fmt.Errorf("type %q, which image layers do not have: %w", hdr.Typeflag, oci.ErrCorrupt)
 	}
@@ -109,7 +111,10 @@ func (x *extractor) vetXattrs(hdr *tar.Header) error {
 		case strings.HasPrefix(name, "trusted."), name == "security.selinux", name == "security.ima", name == "security.evm":
 			x.notes.add("the attribute "+brief(name)+" was not kept: it belongs to the host", hdr.Name)
 			delete(hdr.Xattrs, name) //nolint:staticcheck // likewise
-		case name == rootlessXattr:
+		case name == aclDefault:
+			x.acl = true
+		case name == rootlessXattr, strings.HasPrefix(name, "user.") && hdr.Typeflag != tar.TypeReg && hdr.Typeflag != tar.TypeDir:
+			// Ours to write; or on a symlink or fifo, where the kernel has none.
 			delete(hdr.Xattrs, name) //nolint:staticcheck // likewise
 		case len(name) > maxName || len(value) > maxXattr:
 			return fmt.Errorf("attribute %s with %d bytes, too large for the kernel: %w", brief(name), len(value), oci.ErrCorrupt)

@@ -28,7 +28,11 @@ func TestMemory(t *testing.T) {
 			long := strings.Repeat("n", 240)
 			for i := range 40000 {
 				dir := fmt.Sprintf("%s/%s/%s/%s", long, long, long, long)
-				if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("%s/%s%d", dir, long, i), ModTime: epoch}); err != nil {
+				h := &tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("%s/%s%d", dir, long, i), ModTime: epoch}
+				if i%4 != 0 { // umoci's
+					h.Typeflag, h.Linkname = tar.TypeSymlink, "target"
+				}
+				if err := w.WriteHeader(h); err != nil {
 					panic(err)
 				}
 			}

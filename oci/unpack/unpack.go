@@ -76,7 +76,7 @@ func unpackLayer(dir string, compressed io.Reader, req Request, ids idMaps) (Res
 		return Result{}, err
 	}
 	p := startPipeline(dec, req.DiffID.Algorithm())
-	defer p.stop() // before dec.Close: somebody may be reading
+	defer p.stop() // waits until nobody reads the decoder, and closes it
 	x := newExtractor(dir, req, ids)
 	x.notes.add(dec.note, "")
 	if err := x.extract(p); err != nil {
