@@ -22,7 +22,25 @@ func DiskDir(t testing.TB) string {
 	if st.Type == unix.TMPFS_MAGIC || st.Type == unix.OVERLAYFS_SUPER_MAGIC {
 		Skip(t, parent+" is on no disk; name a directory that is in RL_TEST_DISK")
 	}
-	return newDir(t, parent)
+	dir := newDir(t, parent)
+	spread(dir)
+	return dir
+}
+
+// spread asks ext4 to put each directory made in dir in a block group of its own
+// (chattr +T), as it does at the top of the disk. A group that is in use is searched
+// inode by inode: on a large disk that was 0.7 ms a file, and 0.03 so. Elsewhere
+// nothing happens.
+func spread(dir string) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	const topdir = 0x20000 // FS_TOPDIR_FL of linux/fs.h
+	if flags, err := unix.IoctlGetInt(fd, unix.FS_IOC_GETFLAGS); err == nil {
+		_ = unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags|topdir)
+	}
 }
 
 // TmpfsDir is a new directory on a tmpfs of this namespace.

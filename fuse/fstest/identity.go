@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,6 +36,16 @@ func identities() ([]identity, error) {
 		user = identity{name: "user", uid: 0, gid: 0}
 	}
 	return []identity{{name: "root", root: true, ids: many}, user}, nil
+}
+
+// SingleID tells whether the namespace maps one id only.
+func SingleID(t testing.TB) bool {
+	t.Helper()
+	many, err := manyIDs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !many
 }
 
 func manyIDs() (bool, error) {
