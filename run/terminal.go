@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -130,21 +131,29 @@ func (d *detector) feed(in []byte) (out []byte, found bool) {
 	if len(d.keys) == 0 {
 		return in, false
 	}
-	for i := 0; i < len(in); i++ {
-		c := in[i]
-		if c == d.keys[d.held] {
-			if d.held++; d.held == len(d.keys) {
-				return out, true
-			}
+	for _, c := range in {
+		for d.held > 0 && c != d.keys[d.held] {
+			keep := d.overlap()
+			out = append(out, d.keys[:d.held-keep]...)
+			d.held = keep
+		}
+		if c != d.keys[d.held] {
+			out = append(out, c)
 			continue
 		}
-		out = append(out, d.keys[:d.held]...)
-		if d.held > 0 {
-			d.held = 0
-			i-- // it may begin a new sequence
-			continue
+		if d.held++; d.held == len(d.keys) {
+			return out, true
 		}
-		out = append(out, c)
 	}
 	return out, false
+}
+
+// overlap is how much of what is held may still begin the sequence.
+func (d *detector) overlap() int {
+	for n := d.held - 1; n > 0; n-- {
+		if bytes.Equal(d.keys[:n], d.keys[d.held-n:d.held]) {
+			return n
+		}
+	}
+	return 0
 }

@@ -71,45 +71,52 @@ func (r Root) Target() string { return filepath.Join(string(r), "rootfs") }
 
 // Create makes a container's directory with the subdirectories named, takes its
 // lock and its name. An empty rec.Name gets a generated one.
-func (r Root) Create(rec *Record, dirs ...string) (c *Container, err error) {
-	c = &Container{Dir: r.Dir(rec.ID)}
-	if err := r.mkdir("containers", c.Dir); err != nil {
+func (r Root) Create(rec *Record, dirs ...string) (*Container, error) {
+	c := &Container{Dir: r.Dir(rec.ID)}
+	err := r.mkdir("containers", c.Dir)
+	if err == nil {
+		err = r.fill(c, rec, dirs)
+	}
+	if err != nil {
+		c.Close()
+		os.RemoveAll(c.Dir)
+		os.Remove(r.ephemeral(rec.ID))
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			c.Close()
-			os.RemoveAll(c.Dir)
-			os.Remove(r.ephemeral(rec.ID))
-		}
-	}()
+	return c, nil
+}
+
+func (r Root) fill(c *Container, rec *Record, dirs []string) (err error) {
 	if c.Lock, err = os.OpenFile(filepath.Join(c.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
-		return nil, err
+		return err
 	}
 	if err := sys.Lock(c.Lock, true); err != nil {
-		return nil, fmt.Errorf("lock the new container: %w", err)
+		return fmt.Errorf("lock the new container: %w", err)
 	}
 	if rec.Remove {
 		if err := r.touch("ephemeral", r.ephemeral(rec.ID)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, d := range dirs {
 		if err := os.Mkdir(filepath.Join(c.Dir, d), 0o755); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := os.Mkdir(r.Target(), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, err
+		return err
 	}
 	if err := r.takeName(rec); err != nil {
-		return nil, err
+		return err
 	}
 	data, err := json.Marshal(rec)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.Dir, "state.json"), data, 0o600)
 	}
-	return c, os.WriteFile(filepath.Join(c.Dir, "state.json"), data, 0o600)
+	if err != nil {
+		os.Remove(r.name(rec.Name))
+	}
+	return err
 }
 
 // mkdir makes a directory, and the one above it when it is the first.
