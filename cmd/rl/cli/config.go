@@ -61,7 +61,8 @@ func checkValue(n *yaml.Node, t reflect.Type) error {
 		return nil
 	}
 	if err := n.Decode(v.Interface()); err != nil {
-		return fmt.Errorf("%q is not a %s", n.Value, t.Kind())
+		words := map[reflect.Kind]string{reflect.Int: "a number", reflect.Bool: "true or false", reflect.Slice: "a list", reflect.String: "text"}
+		return fmt.Errorf("%q is not %s", n.Value, words[t.Kind()])
 	}
 	return nil
 }
