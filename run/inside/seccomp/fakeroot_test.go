@@ -82,6 +82,7 @@ func TestProbes(t *testing.T) {
 		"interrupted":               {FakeRoot: "notify"},
 		"interrupted/interruptible": {FakeRoot: "interruptible"},
 		"nested":                    {FakeRoot: "notify"},
+		"blind":                     {FakeRoot: "notify", MaskProc: true},
 		"orphan":                    {FakeRoot: "notify", NoServe: true},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -23,7 +23,8 @@ import (
 // should be; the exit status is how many such lines there are.
 var probes = map[string]func() int{
 	"default": probeDefault, "fake": probeFake, "errors": probeErrors, "flood": probeFlood,
-	"killed": probeKilled, "victim": probeVictim, "interrupted": probeInterrupted, "nested": probeNested, "orphan": probeOrphan,
+	"killed": probeKilled, "victim": probeVictim, "interrupted": probeInterrupted, "nested": probeNested, "blind": probeBlind,
+	"orphan": probeOrphan,
 }
 
 type wrong int
@@ -239,6 +240,17 @@ func probeNested() int {
 		fmt.Println("self test:", name, errno)
 		w++
 	}
+	return int(w)
+}
+
+// probeBlind has a supervisor that cannot see where a path leads. It must not
+// guess: by the host's numbers, this process would be another.
+func probeBlind() int {
+	var w wrong
+	w.want("setxattr", unix.Setxattr("/", "security.x", nil, 0), nil)
+	w.want("mknod", unix.Mknod("x", unix.S_IFCHR|0o600, 0x103), nil)
+	_, err := os.Lstat("x")
+	w.want("what it made", err, os.ErrNotExist)
 	return int(w)
 }
 

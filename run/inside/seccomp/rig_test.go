@@ -22,7 +22,7 @@ import (
 // The rig is a small stand-in for rl's three processes, with the filters of
 // this package and nothing else:
 //
-//	test ─▶ monitor: user namespace with one id, serves the listener
+//	test ─▶ monitor: user namespace with one id, pid 1, /proc of the host; serves the listener
 //	         └─▶ init: mount and pid namespace, filters, self test, execve
 //
 // init sends the listener over a socketpair and waits until it is served.
@@ -34,6 +34,7 @@ type rig struct {
 	FakeRoot string // "", "notify", "fallback", "interruptible" (notify as before Linux 5.19)
 	Profile  bool   // moby's default, with docker's capabilities
 	NoServe  bool   // the listener is dropped instead of being served
+	MaskProc bool   // the monitor's /proc is masked, so that the kernel gives no other
 	Probe    string // run this probe of the test binary instead of Argv
 }
 
@@ -70,7 +71,7 @@ func (r rig) run(t *testing.T) (string, int) {
 	cmd.Env = append(os.Environ(), stageEnv+"=monitor", configEnv+"="+string(conf),
 		"GORACE=atexit_sleep_ms=0") // else the race detector makes each of the processes a second longer
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}
@@ -116,6 +117,13 @@ func monitorMain() int {
 		return 98
 	}
 	r := config()
+	if r.MaskProc {
+		code, err := masked(r)
+		if err != nil {
+			return fail(err)
+		}
+		return code
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fail(err)

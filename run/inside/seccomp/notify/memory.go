@@ -13,8 +13,8 @@ const page = 4096
 
 // readMemory copies memory of another process, as much as there is: it stops
 // at the first page that cannot be read. Where an outer sandbox forbids
-// process_vm_readv it goes by /proc/PID/mem.
-func readMemory(pid int, addr uint64, buf []byte) (int, error) {
+// process_vm_readv it goes by procfs.
+func (s *server) memory(pid int, addr uint64, buf []byte) (int, error) {
 	if pid <= 0 {
 		return 0, unix.ESRCH
 	}
@@ -30,10 +30,10 @@ func readMemory(pid int, addr uint64, buf []byte) (int, error) {
 	local := unix.Iovec{Base: &buf[0]}
 	local.SetLen(len(buf))
 	n, err := unix.ProcessVMReadv(pid, []unix.Iovec{local}, remote, 0)
-	if err != unix.EPERM && err != unix.ENOSYS {
+	if err != unix.EPERM && err != unix.ENOSYS || s.proc == "" {
 		return n, err
 	}
-	f, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	f, err := os.Open(fmt.Sprintf("%s%d/mem", s.proc, pid))
 	if err != nil {
 		return 0, err
 	}

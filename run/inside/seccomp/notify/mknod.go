@@ -77,7 +77,7 @@ type view struct {
 // that they are the caller's.
 func viewOf(procfs string, pid, dirfd int, path string) (v view, err error) {
 	v = view{mnt: -1, root: -1, dir: -1}
-	if pid <= 0 {
+	if pid <= 0 || procfs == "" {
 		return v, unix.ESRCH
 	}
 	proc := procfs + strconv.Itoa(pid)

@@ -48,9 +48,8 @@ type server struct {
 	fd     int
 	answer map[seccomp.Entry]func(*server, *call)
 	ids    idMaps
-	nodes  sync.Mutex                                          // held while a device's stand-in is made
-	proc   string                                              // where procfs is, see procfs
-	memory func(pid int, addr uint64, buf []byte) (int, error) // readMemory, or a test's
+	nodes  sync.Mutex // held while a device's stand-in is made
+	proc   string     // procfs of our pid namespace, with a slash, or ""
 }
 
 // Serve answers the calls of a listener until the last process under its filter
@@ -64,7 +63,7 @@ func Serve(ctx context.Context, fd int) (err error) {
 	}
 	proc, done := procfs()
 	defer done()
-	s := &server{fd: fd, proc: proc, answer: handlers(), ids: ids, memory: readMemory}
+	s := &server{fd: fd, proc: proc, answer: handlers(), ids: ids}
 	return s.serve(ctx)
 }
 

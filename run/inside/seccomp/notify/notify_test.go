@@ -71,7 +71,7 @@ func FuzzForeignACL(f *testing.F) {
 }
 
 // Reading stops where memory does, and says so only when nothing was there.
-func TestReadMemory(t *testing.T) {
+func TestMemory(t *testing.T) {
 	mem, err := unix.Mmap(-1, 0, 2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestReadMemory(t *testing.T) {
 	}
 	copy(mem[page-5:], "abcd\x00")
 	at := uint64(uintptr(unsafe.Pointer(&mem[page-5])))
-	s := &server{memory: readMemory}
+	s := &server{proc: "/proc/"}
 	c := &call{pid: os.Getpid()}
 	if str, ok := s.cString(c, at, maxName); !ok || str != "abcd" {
 		t.Errorf("at the edge: %q %v", str, ok)
@@ -92,14 +92,41 @@ func TestReadMemory(t *testing.T) {
 		t.Errorf("without an end: %q", str)
 	}
 	for _, bad := range []uint64{0, at + 5, 1 << 63, ^uint64(0), ^uint64(0) - 10} {
-		if n, err := readMemory(os.Getpid(), bad, make([]byte, 16)); err == nil || n > 0 {
+		if n, err := s.memory(os.Getpid(), bad, make([]byte, 16)); err == nil || n > 0 {
 			t.Errorf("%#x: read %d", bad, n)
 		}
 	}
 	for _, pid := range []int{0, -1, 1 << 30} {
-		if _, err := readMemory(pid, at, make([]byte, 1)); err == nil {
+		if _, err := s.memory(pid, at, make([]byte, 1)); err == nil {
 			t.Errorf("process %d was read", pid)
 		}
+	}
+}
+
+// The host's procfs does not number as a process in a pid namespace of its own
+// does; seccomp's own tests run Serve there.
+func TestNumbersAsWeDo(t *testing.T) {
+	if !numbersAsWeDo("/proc/") {
+		t.Error("the tests' own /proc is refused")
+	}
+	dir := t.TempDir() + "/"
+	if numbersAsWeDo(dir) {
+		t.Error("an empty directory is a procfs")
+	}
+	if err := os.Mkdir(dir+"self", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"self/status", []byte("Name:\tx\nNSpid:\t4321\t1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if numbersAsWeDo(dir) {
+		t.Error("an outer namespace's procfs is taken")
+	}
+	fd, err := mountProc()
+	if err == nil {
+		defer unix.Close(fd)
+	} else if os.Getuid() == 0 {
+		t.Error(err)
 	}
 }
 
