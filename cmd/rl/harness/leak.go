@@ -80,7 +80,7 @@ func state(pid int) byte {
 }
 
 // leftovers says what of rl a script's directory still has: processes, mounts,
-// containers, unfinished work, sockets. Images and layers may stay.
+// containers, their names, unfinished work, sockets. Images and layers may stay.
 func leftovers(work, root, runtimeDir string) []string {
 	var found []string
 	for _, p := range users(work) {
@@ -93,7 +93,7 @@ func leftovers(work, root, runtimeDir string) []string {
 			}
 		}
 	}
-	for _, dir := range []string{"containers", "tmp"} {
+	for _, dir := range []string{"containers", "ephemeral", "names", "tmp"} {
 		entries, _ := os.ReadDir(filepath.Join(root, dir))
 		for _, e := range entries {
 			found = append(found, "file: "+filepath.Join(root, dir, e.Name()))

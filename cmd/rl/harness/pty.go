@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 )
 
 // converse runs a command on a terminal of its own and plays a dialog with it:
@@ -27,7 +29,11 @@ import (
 // It returns everything that appeared, with CRLF turned into LF, and the exit
 // status as a shell would say it. The command has twenty seconds an expectation.
 func converse(cmd *exec.Cmd, dialog string) (output string, status int, err error) {
-	term, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	blocking, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
+		return "", 0, err
+	}
+	term, err := pollable(blocking)
 	if err != nil {
 		return "", 0, err
 	}
@@ -54,7 +60,7 @@ func converse(cmd *exec.Cmd, dialog string) (output string, status int, err erro
 	text := func() string {
 		mu.Lock()
 		defer mu.Unlock()
-		return strings.ReplaceAll(all.String(), "\r\n", "\n")
+		return strings.ReplaceAll(strings.ReplaceAll(all.String(), "\r\n", "\n"), "\x00", "")
 	}
 	for n, line := range strings.Split(dialog, "\n") {
 		verb, arg, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -66,7 +72,7 @@ func converse(cmd *exec.Cmd, dialog string) (output string, status int, err erro
 				return text(), 0, err
 			}
 			if err := await(re, text, &seen, eof); err != nil {
-				cmd.Process.Kill()
+				end(cmd)
 				return text(), 0, fmt.Errorf("line %d of the dialog: %w", n+1, err)
 			}
 		case "send":
@@ -82,7 +88,7 @@ func converse(cmd *exec.Cmd, dialog string) (output string, status int, err erro
 			if _, err := fmt.Sscan(arg, &rows, &cols); err != nil {
 				return text(), 0, err
 			}
-			if err := pty.Setsize(term, &pty.Winsize{Rows: rows, Cols: cols}); err != nil {
+			if err := resize(term, rows, cols); err != nil {
 				return text(), 0, err
 			}
 		case "signal":
@@ -110,7 +116,7 @@ func converse(cmd *exec.Cmd, dialog string) (output string, status int, err erro
 	select {
 	case err = <-done:
 	case <-time.After(20 * time.Second):
-		cmd.Process.Kill()
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-done
 		return text(), 0, fmt.Errorf("the command does not end after its dialog")
 	}
@@ -119,6 +125,39 @@ func converse(cmd *exec.Cmd, dialog string) (output string, status int, err erro
 	case <-time.After(time.Second):
 	}
 	return text(), exitStatus(cmd.ProcessState), nil
+}
+
+// end kills a command with its session's first process group.
+func end(cmd *exec.Cmd) {
+	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	cmd.Wait()
+}
+
+// pollable gives a file whose Close ends a Read that waits: package pty leaves a
+// blocking one, whose terminal would live on until the next byte.
+func pollable(f *os.File) (*os.File, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// resize does not ask for File.Fd, which would make the file blocking again.
+func resize(f *os.File, rows, cols uint16) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) {
+		failed = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
+	})
+	return errors.Join(err, failed)
 }
 
 func await(re *regexp.Regexp, text func() string, seen *int, eof chan struct{}) error {

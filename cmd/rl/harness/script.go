@@ -53,7 +53,7 @@ var counter atomic.Int64
 //	noleft                 no process, mount, container, temporary file or socket of rl is left
 //
 // Conditions: [subids] and [single] are the rung, [real] that the registry is
-// Debian's.
+// Debian's, [shared] that the host's root is a shared mount, as systemd makes it.
 func Scripts(t *testing.T, dir string) {
 	if os.Getuid() == 0 {
 		t.Skip("containers are tested as ordinary users: run `make test`, which as root uses rlsub and rlone")
@@ -129,6 +129,7 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 	return testscript.Params{
 		Dir:                dir,
 		RequireUniqueNames: true,
+		ContinueOnError:    os.Getenv("RL_TEST_VERBOSE") != "",
 		Setup: func(e *testscript.Env) error {
 			s := &script{t: e.T(), reg: reg, repo: fmt.Sprintf("script%d", counter.Add(1)),
 				images: map[string]v1.Image{}, flaky: map[string]*badregistry.Registry{}}
@@ -173,6 +174,8 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 				return cond == rung, nil
 			case "real":
 				return reg.Real, nil
+			case "shared":
+				return sharedMount(), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -195,6 +198,19 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 			"noleft":    cmdNoleft,
 		},
 	}
+}
+
+func sharedMount() bool {
+	raw, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(raw)) {
+		if f := strings.Fields(line); len(f) > 6 && f[4] == "/" {
+			return strings.HasPrefix(f[6], "shared:")
+		}
+	}
+	return false
 }
 
 // run runs a command to its end, with stdin, stdout and stderr of the script.
@@ -338,8 +354,8 @@ func cmdPty(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	dialog := ts.ReadFile(args[1])
 	// What the script's environment is, only a program of the script can tell.
-	ts.Check(ts.Exec("env", "-0"))
-	env := strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\x00"), "\x00")
+	ts.Check(ts.Exec("sh", "-c", "env -0 > .env"))
+	env := strings.Split(strings.TrimSuffix(ts.ReadFile(".env"), "\x00"), "\x00")
 	cmd := exec.Command("env", args[2:]...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(env, "TERM=xterm")
