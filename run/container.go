@@ -26,6 +26,7 @@ import (
 	"rl/run/state"
 	"rl/userns"
 	"rl/userns/probe"
+	"rl/userns/stage"
 	"rl/userns/sys"
 	"rl/userns/sys/fault"
 )
@@ -127,7 +128,7 @@ func (p *preparation) startMonitor(s monitor.Start) error {
 			return fmt.Errorf("keep the caller's open files from the container: %w", err)
 		}
 		var err error
-		if p.child, err = p.id.start(userns.Config{Stage: monitor.Stage, Namespaces: flags, Stdio: p.Stdio}); err != nil {
+		if p.child, err = p.id.start(userns.Config{Stage: monitor.Stage, Env: []string{stage.OneProcessor}, Namespaces: flags, Stdio: p.Stdio}); err != nil {
 			return err
 		}
 	}

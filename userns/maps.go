@@ -1,7 +1,6 @@
 package userns
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -54,13 +53,39 @@ func helper(name string, pid int, r idmap.Ranges) error {
 				"cannot map subordinate ids: %s is not installed", name)
 		}
 	}
-	var out bytes.Buffer
-	cmd := exec.Cmd{Path: path, Args: append([]string{name}, idmap.NewidmapArgs(pid, r)...), Stdout: &out, Stderr: &out, Env: []string{"LC_ALL=C"}}
-	if err := cmd.Run(); err != nil {
+	said, err := execute(path, append([]string{name}, idmap.NewidmapArgs(pid, r)...))
+	if err != nil {
 		return fault.New("`rl doctor` tells what is wrong with it; --userns=single goes without subordinate ids",
-			"cannot map subordinate ids: %s: %s", err, strings.TrimSpace(out.String()))
+			"cannot map subordinate ids: %s: %w: %s", name, err, strings.TrimPrefix(said, name+": "))
 	}
 	return nil
+}
+
+// execute runs a program and gives what it said. It is os/exec without the
+// goroutines, which cost a start more than the rest.
+func execute(path string, argv []string) (said string, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{Env: []string{"LC_ALL=C"}, Files: []uintptr{w.Fd(), w.Fd(), w.Fd()}})
+	w.Close()
+	if err != nil {
+		return "", err
+	}
+	var ws syscall.WaitStatus
+	for {
+		if _, err = syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	if err != nil || ws.ExitStatus() == 0 {
+		return "", err
+	}
+	text := make([]byte, 4096) // a pipe holds more than it ever says
+	n, _ := r.Read(text)
+	return strings.TrimSpace(string(text[:n])), fmt.Errorf("exit status %d", ws.ExitStatus())
 }
 
 // explainClone tells the reasons apart for which user namespaces are refused.

@@ -66,7 +66,7 @@ func (m *monitor) startInit(s Start) error {
 		files = append(files, exe.Fd())
 	}
 	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
-		Env: stage.Env(inside.Stage), Files: files, Sys: attr,
+		Env: stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"), Files: files, Sys: attr,
 	})
 	if err != nil {
 		ours.Close()

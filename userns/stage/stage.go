@@ -16,6 +16,10 @@ import (
 // in the environment of a stage and is never handed to a workload.
 const Variable = "_RL_STAGE"
 
+// OneProcessor, in the environment of a stage that waits more than it computes,
+// spares it the threads that Go would start, and end, for the others.
+const OneProcessor = "GOMAXPROCS=1"
+
 // Env is the whole environment of a process that becomes the stage, but for what
 // extra adds.
 func Env(name string, extra ...string) []string {

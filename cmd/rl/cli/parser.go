@@ -17,7 +17,7 @@ import (
 const description = `Containers for people who have no root: one file, no daemon, nothing to install.`
 
 // newParser builds the grammar, with the configuration files behind it.
-func newParser(g *grammar, stdio Stdio) (*kong.Kong, error) {
+func newParser(g any, stdio Stdio) (*kong.Kong, error) {
 	options := []kong.Option{
 		kong.Name("rl"), kong.Description(description), kong.NoDefaultHelp(),
 		kong.Writers(stdio.Out, stdio.Err), kong.Exit(func(int) {}),

@@ -90,7 +90,7 @@ func start() {
 		return
 	}
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{"rl", "__monitor"}, &syscall.ProcAttr{
-		Env:   []string{"_RL_STAGE=monitor"},
+		Env:   []string{"_RL_STAGE=monitor", "GOMAXPROCS=1"}, // see userns/stage
 		Files: []uintptr{0, 1, 2, uintptr(fds[1])},
 		Sys:   &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | Namespaces, AmbientCaps: allCaps(), Setsid: true},
 	})
