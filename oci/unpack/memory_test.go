@@ -18,6 +18,9 @@ import (
 // TestMemory: neither many entries with long names nor huge files make the worker grow,
 // and zeros take no disk.
 func TestMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector takes more memory than the worker")
+	}
 	id := identities(t)[0]
 	for _, tc := range []struct {
 		name  string
@@ -26,7 +29,7 @@ func TestMemory(t *testing.T) {
 	}{
 		{"entries", id.onTmpfs("1g"), func(w *tar.Writer) {
 			long := strings.Repeat("n", 240)
-			for i := range 40000 {
+			for i := range 30000 {
 				dir := fmt.Sprintf("%s/%s/%s/%s", long, long, long, long)
 				h := &tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("%s/%s%d", dir, long, i), ModTime: epoch}
 				if i%4 != 0 { // umoci's

@@ -142,8 +142,18 @@ func TestMediaTypes(t *testing.T) {
 }
 
 func TestZstdWindow(t *testing.T) {
-	raw := build(file("f", strings.Repeat("0123456789", 20<<20)))
-	_, err := Layer(t.TempDir(), bytes.NewReader(zst(raw, zstd.WithWindowSize(128<<20))), Request{DiffID: digest.FromBytes(raw), Rootless: true})
+	raw := build(file("f", "small, but the frame does not say so"))
+	var stream bytes.Buffer
+	w, err := zstd.NewWriter(&stream, zstd.WithWindowSize(128<<20), zstd.WithSingleSegment(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // more than one block
+		w.Write(raw)
+		w.Flush()
+	}
+	w.Close()
+	_, err = Layer(t.TempDir(), &stream, Request{DiffID: digest.FromBytes(raw), Rootless: true})
 	if err == nil || !strings.Contains(err.Error(), "window is larger than 32 MiB") {
 		t.Errorf("error: %v", err)
 	}
