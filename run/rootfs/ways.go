@@ -20,7 +20,7 @@ func mountDirect(t Tree, options string) error {
 // fs/fsopen.c).
 const longest = 255
 
-// mountFsconfig gives one layer a call. 8 system calls, and one more a layer.
+// mountFsconfig gives one layer a call: 9 system calls, and one more a layer.
 func mountFsconfig(t Tree) (err error) {
 	c, err := sys.Fsopen("overlay")
 	if err != nil {

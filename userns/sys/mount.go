@@ -1,3 +1,11 @@
+// Package sys is where rl talks to the kernel: thin wrappers around system calls
+// that make them fit for use.
+//
+// Each repeats a call that a signal interrupted, opens descriptors close-on-exec,
+// and gives errors that say what was asked, with the flags by name, and still answer
+// errors.Is with the bare errno. It decides nothing: which mount to make, what to
+// try next and what to tell a person is the business of the rooms above, all of
+// which may import this one. It imports none of them.
 package sys
 
 import (
