@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -47,24 +48,17 @@ func (s *Store) Protect(digests ...digest.Digest) (release func(), err error) {
 // claims (containers of images that are gone). remove deletes a tree that may hold files
 // of subordinate ids. freed counts the bytes of what could be looked at.
 //
-// Garbage is only renamed into tmp/ while the index is locked; the deletion, which may
-// take long, hinders nobody, and when it is killed the next one finishes it.
+// Garbage is only renamed into tmp/ while the index is locked, where it is litter like
+// any other: the deletion, which may take long, hinders nobody, and when it is killed the
+// next one finishes it. No space is needed, so that a full disk can be emptied.
 func (s *Store) Collect(remove func(path string) error, inUse ...func(layerDir string) bool) (freed int64, err error) {
-	var trash *claim
 	err = s.withIndexLock(func() error {
 		live, err := s.live()
 		if err != nil {
 			return err
 		}
-		if trash, err = s.newDir("trash"); err != nil {
-			return err
-		}
-		return errors.Join(s.trashBlobs(live, trash.Name()), s.trashLayers(live, inUse, trash.Name()))
+		return errors.Join(s.trashBlobs(live), s.trashLayers(live, inUse))
 	})
-	if trash != nil {
-		// From here on it is litter like any other.
-		trash.Close()
-	}
 	s.sweepLocks()
 	freed, serr := s.sweep(remove)
 	if err = errors.Join(err, serr); err != nil {
@@ -141,20 +135,19 @@ func (s *Store) addLeases(live map[digest.Digest]bool) error {
 	return nil
 }
 
-// trashBlobs moves the blobs that are not live into a directory.
-func (s *Store) trashBlobs(live map[digest.Digest]bool, trash string) error {
-	blobs := v1.ImageBlobsDir
-	return s.eachPair("oci", blobs, func(algorithm, hex string) error {
+// trashBlobs moves the blobs that are not live into tmp/.
+func (s *Store) trashBlobs(live map[digest.Digest]bool) error {
+	return s.eachPair("oci", v1.ImageBlobsDir, func(algorithm, hex string) error {
 		d := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
 		if live[d] || d.Validate() != nil {
 			return nil
 		}
-		return s.discardAs(blobLock(d), s.blobPath(d), trash+"/blob-"+dashed(d))
+		return s.trash(blobLock(d), s.blobPath(d))
 	})
 }
 
-// trashLayers moves the layers that are not live into a directory.
-func (s *Store) trashLayers(live map[digest.Digest]bool, inUse []func(string) bool, trash string) error {
+// trashLayers moves the layers that are not live into tmp/.
+func (s *Store) trashLayers(live map[digest.Digest]bool, inUse []func(string) bool) error {
 	return s.eachPair("", "layers", func(mapName, name string) error {
 		algorithm, hex, _ := strings.Cut(name, "-")
 		d := digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)
@@ -167,12 +160,12 @@ func (s *Store) trashLayers(live map[digest.Digest]bool, inUse []func(string) bo
 				return nil
 			}
 		}
-		return s.discardAs(layerLock(mapName, d), path, trash+"/layer-"+mapName+"-"+dashed(d))
+		return s.trash(layerLock(mapName, d), path)
 	})
 }
 
-// discardAs renames under the digest's lock; when somebody holds that, it is needed.
-func (s *Store) discardAs(lockName, path, to string) error {
+// trash renames under the digest's lock; when somebody holds that, it is needed.
+func (s *Store) trash(lockName, path string) error {
 	l, err := s.tryAcquire(lockName)
 	if errors.Is(err, errLocked) {
 		return nil
@@ -181,7 +174,8 @@ func (s *Store) discardAs(lockName, path, to string) error {
 		return err
 	}
 	defer l.release()
-	return os.Rename(path, to)
+	// The time tells it from what an earlier Collect could not delete.
+	return os.Rename(path, s.path("tmp", fmt.Sprintf("trash-%s-%d", lockName, time.Now().UnixNano())))
 }
 
 // eachPair calls fn for every A/B below the directory.

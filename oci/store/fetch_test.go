@@ -184,6 +184,10 @@ func TestFetchGivesUpWaiting(t *testing.T) {
 
 // helper is the other process of the tests below.
 func helper(args []string) {
+	if args[0] == "full" {
+		fullDisk(args[1])
+		return
+	}
 	s := must(Open(args[1]))
 	data := strings.Repeat("0123456789", 100000)
 	d := blob([]byte(data), "")

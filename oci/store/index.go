@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"rl/oci"
 )
@@ -51,7 +52,14 @@ func (s *Store) update(fn func(*v1.Index) (changed bool, err error)) error {
 		if err != nil || !changed {
 			return err
 		}
-		if err := s.writeIndex(index); err != nil {
+		err = s.writeIndex(index)
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			// Perhaps a killed download filled the disk: removing it must not need
+			// the block that removing an image needs.
+			_, _ = s.sweep(nil)
+			err = s.writeIndex(index)
+		}
+		if err != nil {
 			return s.explain(err, "cannot write the index of the image store")
 		}
 		return nil
