@@ -232,7 +232,7 @@ func (e *Engine) Sweep(ctx context.Context) error {
 // discard deletes a container whose lock the caller holds.
 func (e *Engine) discard(rec *state.Record) error {
 	dir := e.State.Dir(rec.ID)
-	if err := os.RemoveAll(dir); err != nil {
+	if err := state.RemoveDir(dir, os.RemoveAll); err != nil && !errors.Is(err, os.ErrNotExist) {
 		id := &Identity{Map: rec.Map, Helpers: rec.Helpers}
 		if len(rec.Map.UIDs) == 0 {
 			if id, err = e.Identity(); err != nil {

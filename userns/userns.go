@@ -4,7 +4,7 @@
 // into the namespace and executes while the id maps are still being written:
 // newuidmap and newgidmap run side by side with the start of the child's Go
 // runtime. An exec in a namespace without maps would cost the capabilities, so
-// they are made ambient before.
+// they are made ambient before (see attributes for the exception).
 //
 //	parent                                   child
 //	  │ clone(NEWUSER|…), ambient caps, exec ──▶ │ runtime starts
@@ -90,11 +90,7 @@ func Start(c Config) (*Child, error) {
 		Dir:   c.Dir,
 		Env:   stage.Env(c.Stage, c.Env...),
 		Files: files,
-		Sys: &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | c.Namespaces,
-			AmbientCaps: AllCaps(),
-			Setsid:      true,
-		},
+		Sys: attributes(c),
 	})
 	runtime.KeepAlive(c)
 	if err != nil {
@@ -102,8 +98,42 @@ func Start(c Config) (*Child, error) {
 		return nil, explainClone(err)
 	}
 	child := &Child{Pid: pid, Socket: ours, maps: make(chan error, 1)}
+	if direct(c) {
+		child.maps <- nil // package syscall wrote them
+		return child, nil
+	}
 	go func() { child.maps <- writeMaps(pid, c) }()
 	return child, nil
+}
+
+// attributes keeps the capabilities across exec: as user 0, whose map exists by
+// then, or else as ambient ones. The former is preferred because ambient
+// capabilities cannot be had in a container of the single-id rung, where the fake
+// root turns capset(2) into nothing.
+func attributes(c Config) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | c.Namespaces, Setsid: true}
+	if !direct(c) {
+		attr.AmbientCaps = AllCaps()
+		return attr
+	}
+	attr.UidMappings, attr.GidMappings = mappings(c.Map.UIDs), mappings(c.Map.GIDs)
+	attr.GidMappingsEnableSetgroups = privileged(c.Map)
+	return attr
+}
+
+// direct tells whether the map can be written without helpers and makes the
+// caller user 0.
+func direct(c Config) bool {
+	uid, ok := c.Map.UIDs.ToContainer(uint32(os.Geteuid()))
+	return ok && uid == 0 && !c.Helpers
+}
+
+func mappings(r idmap.Ranges) []syscall.SysProcIDMap {
+	list := make([]syscall.SysProcIDMap, len(r))
+	for i, l := range r {
+		list[i] = syscall.SysProcIDMap{ContainerID: int(l.Container), HostID: int(l.Host), Size: int(l.Size)}
+	}
+	return list
 }
 
 // Adopt takes over a child that was cloned into a user namespace already and

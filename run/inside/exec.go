@@ -22,7 +22,7 @@ func filters(p *program.Program) error {
 			send([]byte{MsgListener}, fd)
 			syscall.Close(fd)
 		} else {
-			notice("setxattr of security.* and of ACLs is not faked: no seccomp listener can be had here")
+			notice("attributes (security.*, ACLs) and device nodes are not played: a container around this one has the only seccomp listener")
 		}
 		if what, e := filter.SelfTest(fd >= 0); what != "" {
 			return fail("the fake root filter does not work here: "+what, e)

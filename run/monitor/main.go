@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rl/run/rootfs"
+	"rl/run/state"
 	"rl/userns"
 	"rl/userns/sys"
 	"rl/userns/sys/fault"
@@ -130,7 +131,7 @@ func (m *monitor) mount() error {
 		}
 		m.undo = append(m.undo, unmount)
 		for _, missed := range ladder.Missed() {
-			m.notice(fmt.Sprintf("rootfs: %s was not available: %v", missed.Driver, missed.Err))
+			m.notice(fmt.Sprintf("the root file system goes without the %s driver: %s", missed.Driver, missed.Reason()))
 		}
 	}
 	for _, v := range m.conf.Volumes {
@@ -157,7 +158,7 @@ func (m *monitor) ownUpper() error {
 // remove deletes the container's directory from inside its user namespace, where
 // the files of subordinate ids can be deleted.
 func (m *monitor) remove() error {
-	if err := rootfs.RemoveAll(m.conf.Dir); err != nil {
+	if err := state.RemoveDir(m.conf.Dir, rootfs.RemoveAll); err != nil {
 		return fmt.Errorf("remove the container: %w", err)
 	}
 	for _, path := range m.conf.Forget {

@@ -14,6 +14,16 @@ type Missed struct {
 	Err    error
 }
 
+// Reason is why, in one short sentence for a notice; Err has the details.
+func (m Missed) Reason() string {
+	text := m.Err.Error()
+	if _, after, ok := strings.Cut(text, "cannot mount the overlay: "); ok {
+		text = after
+	}
+	why, _, _ := strings.Cut(text, ": ")
+	return why
+}
+
 // Ladder tries drivers in order, best first, by mounting with them. It is a
 // Driver itself; after Mount it knows which rung held.
 type Ladder struct {

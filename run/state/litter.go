@@ -8,6 +8,32 @@ import (
 	"rl/userns/sys"
 )
 
+// RemoveDir removes a container's directory, its lock last: as long as that is
+// there, nobody takes the rest for litter. removeAll removes one tree.
+func RemoveDir(dir string, removeAll func(path string) error) error {
+	names, err := readNames(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		if name != "lock" {
+			errs = append(errs, removeAll(filepath.Join(dir, name)))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	// Litter makes a lock that is missing: in that moment the directory is not empty.
+	for range 10 {
+		os.Remove(filepath.Join(dir, "lock"))
+		if err = os.Remove(dir); err == nil || errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+	}
+	return err
+}
+
 // Marks are the files that stand for a container besides its directory: its name
 // and its mark.
 func (r Root) Marks(rec *Record) []string { return []string{r.name(rec.Name), r.ephemeral(rec.ID)} }

@@ -78,7 +78,7 @@ func TestRungs(t *testing.T) {
 				have := idmap.Ranges{{0, 1000, 1}, {1, 100000, 65536}}
 				return idmap.Straight(have, have)
 			},
-			"0 0 65537\n", "0 0 65537\n", "u0x65537",
+			"0 0 1\n1 1 65536\n", "0 0 1\n1 1 65536\n", "u0x65537", // not merged: one line lies within one line of the parent
 		},
 		{
 			"straight, with a gap", func() (idmap.Map, error) {
