@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -115,7 +115,6 @@ type script struct {
 	t        testscript.T
 	reg      *Registry
 	repo     string // its own corner of the registry
-	mu       sync.Mutex
 	images   map[string]v1.Image
 	flaky    map[string]*badregistry.Registry
 	snapshot []string
