@@ -42,10 +42,11 @@ type runner struct {
 	fuzz    time.Duration
 	timeout time.Duration
 
-	top   string // the checkout
-	dir   string // ours, for a while
-	src   string // the tree the tests run in
-	users []*harness.Person
+	top    string // the checkout
+	dir    string // ours, for a while
+	src    string // the tree the tests run in
+	debian string // a tar archive of a Debian, for tests below the whole program
+	users  []*harness.Person
 
 	mu      sync.Mutex
 	results map[string]*result // by "package.Test"
@@ -107,6 +108,11 @@ func (r *runner) all(patterns []string) (ok bool, err error) {
 		os.Exit(130)
 	}()
 
+	if r.fuzz == 0 {
+		if err := r.images(); err != nil {
+			return false, err
+		}
+	}
 	if err := r.people(); err != nil {
 		return false, err
 	}
@@ -123,9 +129,6 @@ func (r *runner) all(patterns []string) (ok bool, err error) {
 	}
 	if r.fuzz > 0 {
 		return r.fuzzAll(pkgs)
-	}
-	if err := r.images(); err != nil {
-		return false, err
 	}
 	r.runAll(pkgs)
 	good := r.report() && built
@@ -160,6 +163,9 @@ func (r *runner) people() error {
 		p.Env = append(p.Env, "RL_TEST_BINARY="+filepath.Join(r.dir, "bin", "rl"))
 		if v := os.Getenv("RL_TEST_VERBOSE"); v != "" {
 			p.Env = append(p.Env, "RL_TEST_VERBOSE="+v)
+		}
+		if r.debian != "" {
+			p.Env = append(p.Env, "RL_TEST_DEBIAN_TAR="+r.debian)
 		}
 		if r.cover {
 			p.Env = append(p.Env, "GOCOVERDIR="+filepath.Join(p.Home, "cover"))
@@ -293,21 +299,24 @@ func (r *runner) compile(pkgs []pkg) (ok bool, err error) {
 	return ok, os.Chmod(bin, 0o755)
 }
 
-// images makes, as root, those that not everybody can make.
+// images makes those images that tests use, and that not every user can make.
 func (r *runner) images() error {
-	if os.Getuid() != 0 {
-		return nil
-	}
 	for _, image := range harness.Images {
 		start := time.Now()
 		_, err := harness.Layout(image)
 		switch {
 		case errors.Is(err, harness.ErrCannot) && !harness.Required():
 			fmt.Printf("set-up: image %s: %v\n", image, err)
+			continue
 		case err != nil:
 			return err
 		case time.Since(start) > time.Second:
 			fmt.Printf("set-up: made image %s in %.0f s\n", image, time.Since(start).Seconds())
+		}
+		if image == "debian" {
+			if r.debian, err = harness.Layer(image); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

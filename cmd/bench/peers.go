@@ -107,7 +107,7 @@ func (b *bench) prepare() error {
 	if err := os.MkdirAll(b.rootfs, 0o755); err != nil {
 		return err
 	}
-	layer, err := onlyLayer("debian")
+	layer, err := harness.Layer("debian")
 	if err != nil {
 		return err
 	}
@@ -140,27 +140,6 @@ func (b *bench) note(args ...string) {
 		line = name + " " + line
 	}
 	b.versionsOf = append(b.versionsOf, line)
-}
-
-// onlyLayer is the blob of an image's one layer.
-func onlyLayer(image string) (string, error) {
-	dir, err := harness.Layout(image)
-	if err != nil {
-		return "", err
-	}
-	img, err := harness.ReadLayout(dir)
-	if err != nil {
-		return "", err
-	}
-	m, err := img.Manifest()
-	if err != nil {
-		return "", err
-	}
-	if len(m.Layers) != 1 {
-		return "", fmt.Errorf("image %s has %d layers, not one", image, len(m.Layers))
-	}
-	d := m.Layers[0].Digest
-	return filepath.Join(dir, "blobs", d.Algorithm, d.Hex), nil
 }
 
 // spec writes the bundle's config.json: runc's own default for ordinary users,

@@ -154,6 +154,27 @@ func ReadLayout(dir string) (v1.Image, error) {
 	return index.Image(m.Manifests[0].Digest)
 }
 
+// Layer is the file of a named image's only layer: a tar archive, by gzip.
+func Layer(image string) (string, error) {
+	dir, err := Layout(image)
+	if err != nil {
+		return "", err
+	}
+	img, err := ReadLayout(dir)
+	if err != nil {
+		return "", err
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		return "", err
+	}
+	if len(m.Layers) != 1 {
+		return "", fmt.Errorf("image %s has %d layers, not one", image, len(m.Layers))
+	}
+	d := m.Layers[0].Digest
+	return filepath.Join(dir, "blobs", d.Algorithm, d.Hex), nil
+}
+
 // Pushed is the reference of a named image in the shared registry, where it is
 // pushed when it is not there yet.
 func Pushed(image string) (string, error) {
