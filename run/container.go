@@ -67,7 +67,7 @@ type preparation struct {
 	id       *Identity
 	image    *v1.ImageConfig
 	child    *userns.Child // the monitor
-	started  chan error    // its ids exist and init is started
+	started  chan error    // its ids exist
 	network  string        // the rung of the network ladder
 	cgroup2  bool
 	rec      *state.Record
@@ -110,7 +110,7 @@ func (e *Engine) prepare(c *Container) (*preparation, error) {
 }
 
 // startMonitor starts the monitor, unless one was started ahead, and in the
-// background has its ids written and init started.
+// background has its ids written.
 func (p *preparation) startMonitor(s monitor.Start) error {
 	early := ahead.Take()
 	if early != nil && p.Flags.Pid.Name == "host" {
@@ -133,13 +133,11 @@ func (p *preparation) startMonitor(s monitor.Start) error {
 		}
 	}
 	p.started = make(chan error, 1)
-	go func() {
-		err := p.child.Release()
-		if err == nil {
-			err = p.child.Socket.Send(s.Message())
-		}
-		p.started <- err
-	}()
+	if err := p.child.Socket.Send(s.Message()); err != nil {
+		p.child.Kill()
+		return fmt.Errorf("start the container's first process: %w", err)
+	}
+	go func() { p.started <- p.child.Release() }()
 	return nil
 }
 
@@ -226,9 +224,9 @@ func (p *preparation) create() error {
 	}
 	p.rec.Layers = p.lowers
 	p.rec.Command = p.plan.Spec.Process.Args
-	dirs := []string{"files", "upper", "work"}
+	dirs := []string{"upper", "work"}
 	if p.Rootfs != "" {
-		dirs = dirs[:1]
+		dirs = nil
 	}
 	if p.cont, err = p.State.Create(p.rec, dirs...); err != nil {
 		return explainCreate(err)
@@ -241,11 +239,6 @@ func (p *preparation) create() error {
 
 // write writes what the container's directory holds besides its record.
 func (p *preparation) write() error {
-	for _, f := range p.plan.Files {
-		if err := os.WriteFile(filepath.Join(p.cont.Dir, "files", f.Name), []byte(f.Data), 0o644); err != nil {
-			return err
-		}
-	}
 	for _, v := range p.plan.Volumes {
 		if err := os.MkdirAll(v.Dir, 0o755); err != nil {
 			return err
@@ -266,7 +259,7 @@ func (p *preparation) write() error {
 
 // facts gathers what the plan must know.
 func (p *preparation) facts() (*plan.Facts, error) {
-	dir := p.State.Dir(p.rec.ID)
+	dir := p.State.Dir(p.rec)
 	host, _ := os.Hostname()
 	f := &plan.Facts{
 		ID: p.rec.ID, Map: p.id.Map, SingleID: p.id.Single, Network: p.network, Cgroup2: p.cgroup2, Hostname: host,
@@ -348,7 +341,7 @@ func (p *preparation) config() *monitor.Config {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
 	}
 	if p.Flags.Remove {
-		c.Forget = p.State.Marks(p.rec)
+		c.Name = p.State.Name(p.rec)
 	}
 	for _, v := range p.plan.Volumes {
 		if !v.NoCopy {
@@ -358,11 +351,20 @@ func (p *preparation) config() *monitor.Config {
 	return c
 }
 
-// writeSpec keeps the plan beside the container while that starts. One that is
+// writeSpec keeps the plan beside the container while that starts, with the files
+// that it names: a bundle that other runtimes could run. A container that is
 // removed at its end has no use for it.
 func (p *preparation) writeSpec() error {
 	if p.Flags.Remove {
 		return nil
+	}
+	if err := os.Mkdir(filepath.Join(p.cont.Dir, "files"), 0o755); err != nil {
+		return err
+	}
+	for _, f := range p.plan.Files {
+		if err := os.WriteFile(filepath.Join(p.cont.Dir, "files", f.Name), []byte(f.Data), 0o644); err != nil {
+			return err
+		}
 	}
 	data, err := json.MarshalIndent(p.plan.Spec, "", "  ")
 	if err != nil {

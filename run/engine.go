@@ -221,7 +221,7 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	for i, c := range ids {
 		rec, err := e.State.Read(c)
 		if err != nil { // killed before it was written: nothing of the container can have run
-			rec = &state.Record{ID: c}
+			rec = &state.Record{ID: c, Remove: true}
 		}
 		errs = append(errs, e.discard(rec))
 		locks[i].Close()
@@ -231,8 +231,8 @@ func (e *Engine) Sweep(ctx context.Context) error {
 
 // discard deletes a container whose lock the caller holds.
 func (e *Engine) discard(rec *state.Record) error {
-	dir := e.State.Dir(rec.ID)
-	if err := state.RemoveDir(dir, os.RemoveAll); err != nil && !errors.Is(err, os.ErrNotExist) {
+	dir := e.State.Dir(rec)
+	if err := os.RemoveAll(dir); err != nil {
 		id := &Identity{Map: rec.Map, Helpers: rec.Helpers}
 		if len(rec.Map.UIDs) == 0 {
 			if id, err = e.Identity(); err != nil {

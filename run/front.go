@@ -72,7 +72,7 @@ func (p *preparation) finish() {
 	p.child.Wait()
 	p.child.Socket.Close()
 	if p.Flags.Remove {
-		if _, err := os.Lstat(p.State.Dir(p.rec.ID)); err == nil {
+		if _, err := os.Lstat(p.State.Dir(p.rec)); err == nil {
 			p.discard(p.rec)
 		}
 	}

@@ -90,7 +90,7 @@ func Start(c Config) (*Child, error) {
 		Dir:   c.Dir,
 		Env:   stage.Env(c.Stage, c.Env...),
 		Files: files,
-		Sys: attributes(c),
+		Sys:   attributes(c),
 	})
 	runtime.KeepAlive(c)
 	if err != nil {
@@ -180,19 +180,33 @@ func (c *Child) Wait() (syscall.WaitStatus, error) {
 // Join is the first thing that a stage does in its new user namespace: it waits
 // until the ids exist.
 func Join() (*sys.Socket, error) {
+	s, err := Parent()
+	if err != nil {
+		return nil, err
+	}
+	return s, Await(s)
+}
+
+// Parent is the stage's end of its socket.
+func Parent() (*sys.Socket, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(FdSocket, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return nil, errors.New("this is an inner stage of rl: rl itself starts it")
 	}
-	s := sys.SocketAt(FdSocket)
+	return sys.SocketAt(FdSocket), nil
+}
+
+// Await waits until the ids exist, for a stage that had something else to do
+// before.
+func Await(s *sys.Socket) error {
 	msg, _, err := s.Recv()
 	if err != nil {
-		return nil, fmt.Errorf("wait for the id maps: %w", err)
+		return fmt.Errorf("wait for the id maps: %w", err)
 	}
 	if msg[0] != msgJoin {
-		return nil, fmt.Errorf("wait for the id maps: unexpected message %q", msg)
+		return fmt.Errorf("wait for the id maps: unexpected message %q", msg)
 	}
-	return s, nil
+	return nil
 }
 
 func privileged(m idmap.Map) bool { return m.UIDs.Size() > 1 || m.GIDs.Size() > 1 }

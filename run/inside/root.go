@@ -113,6 +113,8 @@ func operate(op *program.Op, source int) error {
 		return guard(op)
 	case program.Write:
 		return writeNew(op.Target, op.Data, op.Mode)
+	case program.File:
+		return memoryFile(op)
 	case program.Sysctl:
 		return writeFile(op.Target, op.Data, 0)
 	}
@@ -210,6 +212,22 @@ func sysfs(op *program.Op) error {
 	return nil
 }
 
+// memoryFile puts a file of rl's own on Target: written in the memory file system
+// at /dev, bound, and unlinked there. Nothing of it reaches a disk or the image.
+func memoryFile(op *program.Op) error {
+	const scratch = "/dev/.rl"
+	if err := touch(op.Target); err != nil {
+		return err
+	}
+	if err := writeFile(scratch, op.Data, syscall.O_CREAT|syscall.O_EXCL); err != nil {
+		return err
+	}
+	if err := syscall.Mount(scratch, op.Target, "", syscall.MS_BIND, ""); err != nil {
+		return err
+	}
+	return syscall.Unlink(scratch)
+}
+
 // mask hides a file behind /dev/null and a directory behind an empty tmpfs.
 func mask(op *program.Op) error {
 	err := syscall.Mount("/dev/null", op.Target, "", syscall.MS_BIND, "")
@@ -267,7 +285,7 @@ func describe(op *program.Op) string {
 		return "mask " + op.Target
 	case program.ReadOnly:
 		return "make " + op.Target + " read-only"
-	case program.Write, program.Sysctl:
+	case program.Write, program.Sysctl, program.File:
 		return "write " + op.Target
 	}
 	return "mount " + op.Type + " on " + op.Target

@@ -46,6 +46,7 @@ func start() byte {
 }
 
 func run() error {
+	syscall.Umask(0o022) // docker's, whatever the caller's
 	p, err := receive()
 	if err != nil {
 		return err

@@ -4,10 +4,9 @@
 //
 //	front                                monitor                              init
 //	  │ userns.Start ─────────────────────▶ │  runtime starts
-//	  │ newuidmap ∥ newgidmap               │
-//	  │ ── J ─────────────────────────────▶ │  maps exist
 //	  │ ── I how ─────────────────────────▶ │ clone(NEWPID|…) ──────────────────▶ │
-//	  │ makes the plan                      │                                      │ runtime starts
+//	  │ newuidmap ∥ newgidmap ∥ the plan    │                                      │ runtime starts
+//	  │ ── J ─────────────────────────────▶ │  maps exist                          │
 //	  │ ── C [config, program, lock] ─────▶ │ mounts the root file system          │ see run/inside
 //	  │                                     │ ── G [program] ────────────────────▶ │
 //	  │ ◀── N text ──────────────────────── │ ◀── N text                           │
@@ -56,7 +55,7 @@ type Config struct {
 	Driver  string      // "" or a pinned rung of the rootfs ladder
 	Volumes []Volume    // filled from the image before init starts
 	Remove  bool        // remove the container at its end
-	Forget  []string    // with Remove: what is to be unlinked after its directory
+	Name    string      // with Remove: the file that stands for its name, to be unlinked
 	Plain   string      // not "": a directory that is the root file system, no layers (--rootfs)
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"rl/run/inside"
 	"rl/run/inside/seccomp/notify"
-	"rl/userns"
 	"rl/userns/stage"
 	"rl/userns/sys"
 )
@@ -49,10 +48,9 @@ func (m *monitor) startInit(s Start) error {
 		return err
 	}
 	defer theirs.Close()
+	// Capabilities survive the execve: they are ambient, or the user is 0 already
+	// (see userns). The ids may still be about to be written.
 	attr := &syscall.SysProcAttr{Cloneflags: s.Namespaces, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 { // execve would cost the capabilities
-		attr.AmbientCaps = userns.AllCaps()
-	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err

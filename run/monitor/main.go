@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rl/run/rootfs"
-	"rl/run/state"
 	"rl/userns"
 	"rl/userns/sys"
 	"rl/userns/sys/fault"
@@ -22,11 +21,9 @@ import (
 // Main is the stage's main function.
 func Main() int {
 	runtime.LockOSThread() // PDEATHSIG of init is this thread's
-	front, err := userns.Join()
+	front, err := userns.Parent()
 	if err != nil {
-		if front == nil {
-			fmt.Fprintln(os.Stderr, "rl:", err)
-		}
+		fmt.Fprintln(os.Stderr, "rl:", err)
 		return 125
 	}
 	m := &monitor{front: front}
@@ -60,7 +57,11 @@ func (m *monitor) run() (err error) {
 		return err
 	}
 	// Init waits for G; until then its end is nobody's loss.
-	if err := m.receive(); err != nil {
+	err = userns.Await(m.front)
+	if err == nil {
+		err = m.receive()
+	}
+	if err != nil {
 		m.init.kill()
 		return err
 	}
@@ -142,13 +143,21 @@ func (m *monitor) mount() error {
 	return nil
 }
 
-// ownUpper makes the upper directory root's: the front made it as the caller,
-// whom a map with keep-id does not call 0. The overlay's root shows its owner.
+// ownUpper gives the upper directory the mode of the topmost layer's and makes it
+// root's, for the overlay's root shows both. The front made it under the caller's
+// umask and as the caller, whom a map with keep-id does not call 0.
 func (m *monitor) ownUpper() error {
-	if m.conf.Tree.Upper == "" || os.Getuid() == 0 {
+	if m.conf.Tree.Upper == "" {
 		return nil
 	}
-	err := os.Chown(m.conf.Tree.Upper, 0, 0)
+	top, err := os.Stat(m.conf.Tree.Lowers[0])
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(m.conf.Tree.Upper, top.Mode()); err != nil || os.Getuid() == 0 {
+		return err
+	}
+	err = os.Chown(m.conf.Tree.Upper, 0, 0)
 	if errors.Is(err, syscall.EINVAL) { // a single id that is not 0
 		return nil
 	}
@@ -158,13 +167,11 @@ func (m *monitor) ownUpper() error {
 // remove deletes the container's directory from inside its user namespace, where
 // the files of subordinate ids can be deleted.
 func (m *monitor) remove() error {
-	if err := state.RemoveDir(m.conf.Dir, rootfs.RemoveAll); err != nil {
+	if err := rootfs.RemoveAll(m.conf.Dir); err != nil {
 		return fmt.Errorf("remove the container: %w", err)
 	}
-	for _, path := range m.conf.Forget {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove the container: %w", err)
-		}
+	if err := os.Remove(m.conf.Name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the container: %w", err)
 	}
 	return nil
 }

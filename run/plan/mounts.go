@@ -186,16 +186,16 @@ func sorted[V any](m map[string]V) []string {
 // files plans the container's own /etc/resolv.conf, hosts and hostname, bound
 // from its directory as docker does, so that the image stays as it is.
 func (p *Plan) files(_ *v1.ImageConfig, f *Flags, h *Facts) error {
-	p.Files = []File{
-		{"resolv.conf", resolv(f, h)},
-		{"hosts", hosts(p.Spec.Hostname, f, h)},
+	add := func(name, data string) {
+		file := File{Name: name, Path: filepath.Join(h.FilesDir, name), Data: data}
+		p.Files = append(p.Files, file)
+		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/etc/" + name, Type: "bind",
+			Source: file.Path, Options: []string{"bind", "rprivate"}})
 	}
+	add("resolv.conf", resolv(f, h))
+	add("hosts", hosts(p.Spec.Hostname, f, h))
 	if p.Spec.Hostname != "" {
-		p.Files = append(p.Files, File{"hostname", p.Spec.Hostname + "\n"})
-	}
-	for _, file := range p.Files {
-		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/etc/" + file.Name, Type: "bind",
-			Source: filepath.Join(h.FilesDir, file.Name), Options: []string{"bind", "rprivate"}})
+		add("hostname", p.Spec.Hostname+"\n")
 	}
 	return nil
 }

@@ -107,7 +107,8 @@ type Plan struct {
 
 // File is a file of the container that rl manages.
 type File struct {
-	Name string // below Facts.FilesDir
+	Name string
+	Path string // in Facts.FilesDir
 	Data string
 }
 

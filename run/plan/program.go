@@ -49,6 +49,9 @@ func (p *Plan) operations(isFile func(string) bool) []program.Op {
 	var ops []program.Op
 	for _, m := range p.Spec.Mounts {
 		op := mountOp(m, isFile)
+		if data, ok := p.file(m); ok {
+			op = program.Op{Kind: program.File, Target: m.Destination, Data: data, Mode: 0o644}
+		}
 		if m.Destination == "/proc" && m.Type == "proc" && !p.Private(specs.PIDNamespace) {
 			op.Opts |= program.OptOptional // the host's processes are what was asked for
 		}
@@ -70,6 +73,18 @@ func (p *Plan) operations(isFile func(string) bool) []program.Op {
 		ops = append(ops, program.Op{Kind: program.Mask, Target: path})
 	}
 	return ops
+}
+
+// file gives the content of a file that rl manages: the specification binds it
+// from the container's directory, where it is written beside the start; init has
+// it in memory.
+func (p *Plan) file(m specs.Mount) (data string, ok bool) {
+	for _, f := range p.Files {
+		if m.Type == "bind" && m.Source == f.Path {
+			return f.Data, true
+		}
+	}
+	return "", false
 }
 
 // devices are what every container finds in /dev.

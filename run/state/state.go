@@ -1,16 +1,17 @@
 // Package state is what is on disk of a container.
 //
-//	containers/<id>/lock        held (flock) by the monitor for as long as the container lives
+//	containers/<id>/            locked (flock) by the monitor for as long as the container lives
 //	                state.json  what was asked: Record
 //	                config.json the plan, a runtime-spec configuration
 //	                files/      resolv.conf, hosts, hostname
 //	                upper/ work/ volumes/
 //	                exit        the exit status, once there is one
-//	names/<name>                a symbolic link that holds the id: made with O_EXCL, it is the name's lock
-//	ephemeral/<id>              this container is to be removed when it ends (--rm)
+//	ephemeral/<id>/             the same of a container that is removed when it ends (--rm)
+//	names/<name>                a symbolic link that holds the id: it is made once, so it is the name's lock
 //
-// No file says whether a container runs: the lock does, and the kernel frees it
-// when the monitor dies, however it dies. No lock is shared by two containers.
+// No file says whether a container runs: the lock on its directory does, and the
+// kernel frees it when the monitor dies, however it dies. No lock is shared by two
+// containers. Every inode here is paid at each start, so there are few.
 package state
 
 import (
@@ -46,7 +47,7 @@ type Record struct {
 // Container is an open container: whoever has one holds its lock.
 type Container struct {
 	Dir  string
-	Lock *os.File
+	Lock *os.File // the directory, open
 }
 
 // Root is the directory that containers live in, the store's root.
@@ -59,11 +60,31 @@ func NewID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Dir is where a container with this id is.
-func (r Root) Dir(id string) string { return filepath.Join(string(r), "containers", id) }
+// parent is the directory that a container's lies in.
+func parent(ephemeral bool) string {
+	if ephemeral {
+		return "ephemeral"
+	}
+	return "containers"
+}
 
-func (r Root) ephemeral(id string) string { return filepath.Join(string(r), "ephemeral", id) }
-func (r Root) name(name string) string    { return filepath.Join(string(r), "names", name) }
+// Dir is where the container of a record is.
+func (r Root) Dir(rec *Record) string {
+	return filepath.Join(string(r), parent(rec.Remove), rec.ID)
+}
+
+// find is where the container with an id is, "" when there is none.
+func (r Root) find(id string) string {
+	for _, ephemeral := range []bool{false, true} {
+		dir := filepath.Join(string(r), parent(ephemeral), id)
+		if _, err := os.Lstat(dir); err == nil {
+			return dir
+		}
+	}
+	return ""
+}
+
+func (r Root) name(name string) string { return filepath.Join(string(r), "names", name) }
 
 // Target is the directory that root file systems are mounted on: one for all, as
 // every monitor has its own mount namespace.
@@ -72,31 +93,25 @@ func (r Root) Target() string { return filepath.Join(string(r), "rootfs") }
 // Create makes a container's directory with the subdirectories named, takes its
 // lock and its name. An empty rec.Name gets a generated one.
 func (r Root) Create(rec *Record, dirs ...string) (*Container, error) {
-	c := &Container{Dir: r.Dir(rec.ID)}
-	err := r.mkdir("containers", c.Dir)
+	c := &Container{Dir: r.Dir(rec)}
+	err := r.mkdir(rec)
 	if err == nil {
 		err = r.fill(c, rec, dirs)
 	}
 	if err != nil {
 		c.Close()
 		os.RemoveAll(c.Dir)
-		os.Remove(r.ephemeral(rec.ID))
 		return nil, err
 	}
 	return c, nil
 }
 
 func (r Root) fill(c *Container, rec *Record, dirs []string) (err error) {
-	if c.Lock, err = os.OpenFile(filepath.Join(c.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+	if c.Lock, err = os.Open(c.Dir); err != nil {
 		return err
 	}
 	if err := sys.Lock(c.Lock, true); err != nil {
 		return fmt.Errorf("lock the new container: %w", err)
-	}
-	if rec.Remove {
-		if err := r.touch("ephemeral", r.ephemeral(rec.ID)); err != nil {
-			return err
-		}
 	}
 	for _, d := range dirs {
 		if err := os.Mkdir(filepath.Join(c.Dir, d), 0o755); err != nil {
@@ -119,32 +134,15 @@ func (r Root) fill(c *Container, rec *Record, dirs []string) (err error) {
 	return err
 }
 
-// mkdir makes a directory, and the one above it when it is the first.
-func (r Root) mkdir(parent, path string) error {
-	err := os.Mkdir(path, 0o755)
+// mkdir makes the container's directory, and the one above it when it is the
+// first.
+func (r Root) mkdir(rec *Record) error {
+	err := os.Mkdir(r.Dir(rec), 0o755)
 	if errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Join(string(r), parent), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Dir(r.Dir(rec)), 0o700); err != nil {
 			return err
 		}
-		err = os.Mkdir(path, 0o755)
-	}
-	return err
-}
-
-func (r Root) touch(parent, path string) error {
-	make := func() error {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
-		}
-		return f.Close()
-	}
-	err := make()
-	if errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Join(string(r), parent), 0o700); err != nil {
-			return err
-		}
-		err = make()
+		err = os.Mkdir(r.Dir(rec), 0o755)
 	}
 	return err
 }
@@ -170,7 +168,7 @@ func (r Root) takeName(rec *Record) error {
 		case generated && try < 1000:
 		default:
 			holder, _ := os.Readlink(r.name(rec.Name))
-			if _, err := os.Lstat(r.Dir(holder)); errors.Is(err, os.ErrNotExist) && holder != "" && try < 1000 {
+			if holder != "" && r.find(holder) == "" && try < 1000 {
 				os.Remove(r.name(rec.Name))
 				continue
 			}
@@ -182,7 +180,11 @@ func (r Root) takeName(rec *Record) error {
 
 // Read reads a container's record.
 func (r Root) Read(id string) (*Record, error) {
-	data, err := os.ReadFile(filepath.Join(r.Dir(id), "state.json"))
+	dir := r.find(id)
+	if dir == "" {
+		return nil, fmt.Errorf("container %.12s: %w", id, os.ErrNotExist)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "state.json"))
 	if err != nil {
 		return nil, err
 	}

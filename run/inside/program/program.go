@@ -26,6 +26,7 @@ const (
 	Sysfs                    // mount a fresh sysfs, or bind the host's read-only
 	Write                    // write Data to Target unless that exists or its directory does not
 	Sysctl                   // write Data to Target, a path below /proc/sys
+	File                     // put a file with Data, which lives in memory, on Target
 )
 
 // Bits of Op.Opts.
