@@ -50,7 +50,7 @@ type runner struct {
 
 	mu      sync.Mutex
 	results map[string]*result // by "package.Test"
-	whole   map[string]bool    // tests whose subtests passed
+	whole   map[string]bool    // tests whose subtests ran
 	failed  []string           // packages that did not end well, by name and user
 }
 
@@ -465,7 +465,7 @@ func (r *runner) read(pkg, out string) string {
 	skipped := 0
 	for _, e := range ends {
 		if parents[e.name] {
-			if e.how == "PASS" { // somebody else may have skipped the whole of it
+			if e.how != "SKIP" { // somebody else may have skipped the whole of it
 				r.whole[pkg+"."+e.name] = true
 			}
 			continue

@@ -225,8 +225,9 @@ func TestInit(t *testing.T) {
 
 // allowedInit are the files whose init function is worth its cost, or is the saving.
 var allowedInit = map[string]bool{
-	"userns/stage/gate/gate.go": true, // has a stage wait for its ids before the heavy packages wake
-	"run/inside/takeover.go":    true, // becomes the container's init before the heavy packages wake
+	"userns/stage/gate/gate.go":  true, // has a stage wait for its ids before the heavy packages wake
+	"run/monitor/ahead/ahead.go": true, // begins the monitor's work while the heavy packages wake
+	"run/inside/takeover.go":     true, // becomes the container's init before the heavy packages wake
 }
 
 // TestTop: the folders at the top are these, and no others.
