@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -75,6 +76,8 @@ type preparation struct {
 	plan     *plan.Plan
 	lowers   []string
 	released bool
+	ended    syscall.Signal // the front was to end by this: not the workload's status
+	hung     sync.Once
 }
 
 // prepare starts the monitor as soon as the ids are known: its start and

@@ -217,7 +217,7 @@ func (e *Engine) RemoveTree(path string) error {
 // Sweep removes what commands that were killed left behind.
 func (e *Engine) Sweep(ctx context.Context) error {
 	ids, locks := e.State.Litter()
-	var errs []error
+	errs := []error{e.Store.Sweep(e.RemoveTree)}
 	for i, c := range ids {
 		rec, err := e.State.Read(c)
 		if err != nil { // killed before it was written: nothing of the container can have run

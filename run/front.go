@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"rl/run/monitor"
 	"rl/userns/sys/fault"
@@ -16,7 +17,7 @@ import (
 
 // attend stays with the container until its end: notices, the terminal, signals.
 func (p *preparation) attend(ctx context.Context) (int, error) {
-	stop := p.forward()
+	stop := p.forward(ctx)
 	defer stop()
 	var term *terminal
 	defer func() { term.restore() }()
@@ -46,6 +47,9 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 			p.finish()
 			if len(msg) < 2 {
 				return 0, errors.New("the monitor's last message was cut")
+			}
+			if p.ended != 0 {
+				return 128 + int(p.ended), nil
 			}
 			return int(msg[1]), nil
 		case monitor.MsgDetach:
@@ -92,11 +96,12 @@ func (p *preparation) orphaned() (int, error) {
 // forward hands the front's signals to the workload (--sig-proxy), as docker
 // does. After the third request to end that had no effect the front goes, and
 // the container with it.
-func (p *preparation) forward() (stop func()) {
-	ch := make(chan os.Signal, 64)
+func (p *preparation) forward(ctx context.Context) (stop func()) {
 	if !p.SigProxy {
-		return func() {}
+		cancel := context.AfterFunc(ctx, func() { p.end(syscall.SIGTERM) })
+		return func() { cancel() }
 	}
+	ch := make(chan os.Signal, 64)
 	signal.Notify(ch)
 	go func() {
 		requests := 0
@@ -113,9 +118,32 @@ func (p *preparation) forward() (stop func()) {
 					p.Notice("got 3 SIGTERM/SIGINTs, forcefully exiting")
 					n = syscall.SIGKILL
 				}
+			case syscall.SIGHUP:
+				if p.Flags.Terminal { // the caller's is gone, and the container's with it
+					p.hangUp()
+					continue
+				}
 			}
 			p.child.Socket.Send([]byte{monitor.MsgSignal, byte(n)})
 		}
 	}()
 	return func() { signal.Stop(ch); close(ch) }
 }
+
+// end ends the container at once because the front was to end by a signal, which
+// becomes the exit status.
+func (p *preparation) end(why syscall.Signal) {
+	p.ended = why
+	p.child.Socket.Send([]byte{monitor.MsgSignal, byte(syscall.SIGKILL)})
+}
+
+// hangUp tells the workload that its terminal is gone, and ends what does not
+// care: nobody could reach it any more.
+func (p *preparation) hangUp() {
+	p.hung.Do(func() {
+		p.child.Socket.Send([]byte{monitor.MsgSignal, byte(syscall.SIGHUP)})
+		time.AfterFunc(hangUpGrace, func() { p.end(syscall.SIGHUP) })
+	})
+}
+
+const hangUpGrace = 2 * time.Second

@@ -87,7 +87,7 @@ func (p *preparation) input(t *terminal) {
 			continue
 		}
 		if errors.Is(err, syscall.EIO) {
-			p.child.Socket.Send([]byte{monitor.MsgSignal, byte(syscall.SIGHUP)})
+			p.hangUp()
 			return
 		}
 		if t.saved == nil {

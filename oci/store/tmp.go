@@ -109,6 +109,13 @@ func syncDir(path string) error {
 	return nil
 }
 
+// Sweep removes what commands that were killed left in tmp/; remove deletes a tree
+// that may hold files of subordinate ids.
+func (s *Store) Sweep(remove func(path string) error) error {
+	_, err := s.sweep(remove)
+	return err
+}
+
 // sweep removes the entries of tmp/ whose owner is dead and counts their bytes. With
 // remove == nil directories are left alone.
 func (s *Store) sweep(remove func(path string) error) (freed int64, err error) {

@@ -65,10 +65,14 @@ func (x *extractor) vet(hdr *tar.Header) (skip bool, err error) {
 }
 
 // cleanName makes the name relative to the root of the layer, "." for the root itself.
-// ".." cannot leave it, as in a chroot.
+// A name whose ".." leads out is refused: in a chroot it could not, but nobody who
+// means well writes one.
 func cleanName(name string) (string, error) {
 	if name == "" {
 		return "", fmt.Errorf("no name: %w", oci.ErrCorrupt)
+	}
+	if escapes(name) {
+		return "", fmt.Errorf("the name leads out of the layer: %w", oci.ErrCorrupt)
 	}
 	clean := strings.TrimPrefix(path.Clean("/"+name), "/")
 	if clean == "" {
@@ -87,6 +91,24 @@ func cleanName(name string) (string, error) {
 		}
 	}
 	return clean, nil
+}
+
+// escapes tells whether the ".." in a name are more than the directories before
+// them.
+func escapes(name string) bool {
+	depth := 0
+	for part := range strings.SplitSeq(name, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 {
+				return true
+			}
+		default:
+			depth++
+		}
+	}
+	return false
 }
 
 // clampTime keeps times in what fits into 64 bits of nanoseconds and into ext4.

@@ -148,7 +148,7 @@ func limits(p *program.Program) error {
 	for _, l := range p.Rlimits {
 		if err := raw.SetRlimit(l.Resource, l.Soft, l.Hard); err != nil {
 			if err == syscall.EPERM {
-				return &failure{what: "set a resource limit above the caller's own hard limit", err: err, code: 125}
+				return &failure{what: "ulimit " + l.Name + " is above the caller's own hard limit", err: err, code: 125}
 			}
 			return err
 		}

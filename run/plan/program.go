@@ -34,7 +34,7 @@ func (p *Plan) Program(root string, isFile func(source string) bool) *program.Pr
 		}
 	}
 	for _, l := range s.Process.Rlimits {
-		out.Rlimits = append(out.Rlimits, program.Rlimit{Resource: resource(l.Type), Soft: l.Soft, Hard: l.Hard})
+		out.Rlimits = append(out.Rlimits, program.Rlimit{Name: strings.ToLower(strings.TrimPrefix(l.Type, "RLIMIT_")), Resource: resource(l.Type), Soft: l.Soft, Hard: l.Hard})
 	}
 	out.Ops = p.operations(isFile)
 	return out

@@ -26,7 +26,8 @@ type dirChoice struct {
 //	tmp       /tmp/rl-UID/store
 //
 // The first that can be written and can hold layers is taken. A network or
-// FUSE filesystem cannot: overlayfs refuses it as upper layer. The directory of
+// FUSE filesystem cannot: overlayfs refuses it as upper layer. When none of the
+// first three can be written that is an error, not a reason to go elsewhere. The directory of
 // the last two rungs is made here, 0700, and refused when anybody else owns it.
 func Store(f *Facts) (Choice, error) {
 	d := f.store.get(f.findStore)
@@ -52,6 +53,10 @@ func (f *Facts) findStore() dirChoice {
 			second = &Choice{Ladder: "store", Rung: p.Rung, Path: p.Path}
 		}
 	}
+	if second == nil { // a home that cannot be written is a mistake to mend, not a place to leave
+		return dirChoice{c, fault.New("set RL_ROOT to a directory on a local disk that you may write",
+			"no directory for images: %s", c.reasons())}
+	}
 	uid := strconv.Itoa(f.UID())
 	for _, p := range []struct {
 		rung  Rung
@@ -76,13 +81,9 @@ func (f *Facts) findStore() dirChoice {
 		c.Reason = "on this machine's own disk, which other machines do not see and which may be cleaned"
 		return dirChoice{c, nil}
 	}
-	if second != nil {
-		c.Rung, c.Path = second.Rung, second.Path
-		c.Reason = "no directory at hand can hold an overlay; this one can be written"
-		return dirChoice{c, nil}
-	}
-	return dirChoice{c, fault.New("set RL_ROOT to a directory on a local disk that you may write",
-		"no directory for images: %s", c.reasons())}
+	c.Rung, c.Path = second.Rung, second.Path
+	c.Reason = "no directory at hand can hold an overlay; this one can be written"
+	return dirChoice{c, nil}
 }
 
 // storeAt takes the directory that the user named, or says why it cannot be.

@@ -22,27 +22,12 @@ func TestStore(t *testing.T) {
 		{"relative xdg", func(k *fake) { k.env["XDG_DATA_HOME"] = "data" }, "/home/ann/.local/share/rl", ""},
 		{"RL_ROOT", func(k *fake) { k.env["RL_ROOT"] = "/home/ann/x/" }, "/home/ann/x", ""},
 		{"home from passwd", func(k *fake) { delete(k.env, "HOME") }, "/home/ann/.local/share/rl", ""},
-		{"no home", func(k *fake) { delete(k.env, "HOME"); k.files["/etc/passwd"] = "" }, "/var/tmp/rl-1000", "no home directory"},
-		{"home that is not there", func(k *fake) { k.env["HOME"] = "/nonexistent" }, "/var/tmp/rl-1000", "/nonexistent does not exist"},
 		{"NFS", func(k *fake) { k.fs = map[string]unix.Statfs_t{"/home/ann": nfs} }, "/var/tmp/rl-1000", "on nfs, which cannot hold an overlay"},
 		{"FUSE", func(k *fake) { k.fs = map[string]unix.Statfs_t{"/home/ann": fuse} }, "/var/tmp/rl-1000", "on fuse"},
 		{"NFS named by RL_ROOT", func(k *fake) {
 			k.env["RL_ROOT"] = "/home/ann"
 			k.fs = map[string]unix.Statfs_t{"/home/ann": nfs}
 		}, "/home/ann", ""},
-		{"read-only", func(k *fake) {
-			k.fs = map[string]unix.Statfs_t{"/home/ann": {Type: 0xEF53, Flags: unix.ST_RDONLY}}
-		}, "/var/tmp/rl-1000", "mounted read-only"},
-		{"not writable", func(k *fake) {
-			k.edit = func(h *Host) {
-				h.Access = func(p string, _ uint32) error {
-					if p == "/home/ann" {
-						return unix.EACCES
-					}
-					return nil
-				}
-			}
-		}, "/var/tmp/rl-1000", "cannot be made: /home/ann: permission denied"},
 		{"no xattrs", func(k *fake) {
 			k.fs = map[string]unix.Statfs_t{"/home/ann": {Type: 0x01021994}}
 			k.edit = func(h *Host) {
@@ -53,23 +38,9 @@ func TestStore(t *testing.T) {
 			k.fs = map[string]unix.Statfs_t{"/home/ann": nfs, "/var/tmp/rl-1000": nfs, "/tmp/rl-1000/store": nfs}
 		}, "/home/ann/.local/share/rl", "/tmp/rl-1000/store: on nfs"},
 		{"/var/tmp taken by another", func(k *fake) {
-			k.env["HOME"] = "/nonexistent"
+			k.fs = map[string]unix.Statfs_t{"/home/ann": nfs}
 			k.files["/var/tmp/rl-1000"] = "-> /home/ann"
 		}, "/tmp/rl-1000/store", "/var/tmp/rl-1000 is a symbolic link"},
-		{"sudo with the user's home", func(k *fake) {
-			k.uid, k.caps = 0, allCaps
-			k.setid["/home/ann"] = 0o40755
-			k.edit = func(h *Host) {
-				stat := h.Stat
-				h.Stat = func(p string, st *unix.Stat_t) error {
-					err := stat(p, st)
-					if p == "/home/ann" {
-						st.Uid = 1000
-					}
-					return err
-				}
-			}
-		}, "/var/tmp/rl-0", "belongs to uid 1000, not to root"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := host()
@@ -96,10 +67,35 @@ func TestStoreErrors(t *testing.T) {
 			k.env["RL_ROOT"] = "/home/ann"
 			k.fs = map[string]unix.Statfs_t{"/home/ann": {Type: 0xEF53, Flags: unix.ST_RDONLY}}
 		}, "RL_ROOT=/home/ann: mounted read-only"},
-		"nothing": {func(k *fake) {
-			k.env["HOME"] = "/nonexistent"
-			k.edit = func(h *Host) { h.Mkdir = func(string, uint32) error { return unix.EROFS } }
-		}, "/tmp/rl-1000: cannot be made: read-only file system"},
+		"no home":                {func(k *fake) { delete(k.env, "HOME"); k.files["/etc/passwd"] = "" }, "no home directory"},
+		"home that is not there": {func(k *fake) { k.env["HOME"] = "/nonexistent" }, "/nonexistent does not exist"},
+		"home that is read-only": {func(k *fake) {
+			k.fs = map[string]unix.Statfs_t{"/home/ann": {Type: 0xEF53, Flags: unix.ST_RDONLY}}
+		}, "mounted read-only"},
+		"not writable": {func(k *fake) {
+			k.edit = func(h *Host) {
+				h.Access = func(p string, _ uint32) error {
+					if p == "/home/ann" {
+						return unix.EACCES
+					}
+					return nil
+				}
+			}
+		}, "cannot be made: /home/ann: permission denied"},
+		"sudo with the user's home": {func(k *fake) {
+			k.uid, k.caps = 0, allCaps
+			k.setid["/home/ann"] = 0o40755
+			k.edit = func(h *Host) {
+				stat := h.Stat
+				h.Stat = func(p string, st *unix.Stat_t) error {
+					err := stat(p, st)
+					if p == "/home/ann" {
+						st.Uid = 1000
+					}
+					return err
+				}
+			}
+		}, "belongs to uid 1000, not to root"},
 	} {
 		k := host()
 		c.edit(&k)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"rl/oci"
 	"rl/run"
 	"rl/userns/sys/fault"
 )
@@ -49,14 +50,15 @@ type grammar struct {
 
 // Global are the settings that every verb has.
 type Global struct {
-	Help     helpFlag `help:"Show help."`
-	Root     string   `name:"root" env:"RL_ROOT" placeholder:"DIR" help:"Directory of images and containers."`
-	Userns   string   `name:"identity" env:"RL_USERNS" placeholder:"RUNG" help:"Pin the identity ladder: auto, straight, subids or single."`
-	Driver   string   `name:"rootfs-driver" env:"RL_ROOTFS_DRIVER" placeholder:"DRIVER" help:"Pin the rootfs ladder: auto, kernel or copy."`
-	Insecure []string `name:"insecure-registry" env:"RL_INSECURE_REGISTRY" placeholder:"HOST" help:"Registry that may speak http or show any certificate; * is all."`
-	Retries  int      `name:"retries" env:"RL_RETRIES" default:"5" help:"How often a download that fails is tried again."`
-	Jobs     int      `name:"jobs" env:"RL_JOBS" default:"3" help:"How many layers are fetched at a time."`
-	Quiet    bool     `name:"no-notices" env:"RL_NO_NOTICES" help:"Leave out notices about what was gone without."`
+	Help     helpFlag    `help:"Show help."`
+	Version  versionFlag `name:"version" help:"Show the version."`
+	Root     string      `name:"root" env:"RL_ROOT" placeholder:"DIR" help:"Directory of images and containers."`
+	Userns   string      `name:"identity" env:"RL_USERNS" placeholder:"RUNG" help:"Pin the identity ladder: auto, straight, subids or single."`
+	Driver   string      `name:"rootfs-driver" env:"RL_ROOTFS_DRIVER" placeholder:"DRIVER" help:"Pin the rootfs ladder: auto, kernel or copy."`
+	Insecure []string    `name:"insecure-registry" env:"RL_INSECURE_REGISTRY" placeholder:"HOST" help:"Registry that may speak http or show any certificate; * is all."`
+	Retries  int         `name:"retries" env:"RL_RETRIES" default:"5" help:"How often a download that fails is tried again."`
+	Jobs     int         `name:"jobs" env:"RL_JOBS" default:"3" help:"How many layers are fetched at a time."`
+	Quiet    bool        `name:"no-notices" env:"RL_NO_NOTICES" help:"Leave out notices about what was gone without."`
 }
 
 // helpFlag shows help for the command it stands behind.
@@ -71,6 +73,15 @@ func (helpFlag) BeforeReset(ctx *kong.Context) error {
 }
 
 var errHelp = errors.New("help was shown")
+
+// versionFlag is the verb version, for hands that type it so.
+type versionFlag bool
+
+// BeforeReset prints the version and ends parsing.
+func (versionFlag) BeforeReset(ctx *kong.Context) error {
+	fmt.Fprintln(ctx.Stdout, versionLine())
+	return errHelp
+}
 
 // app is what a verb runs with.
 type app struct {
@@ -195,5 +206,8 @@ func advice(err error) (status int, hint string) {
 		}
 	}
 	walk(err)
+	if hint == "" && errors.Is(err, oci.ErrCorrupt) {
+		hint = "it is damaged, or was never right: have it built or sent again"
+	}
 	return status, hint
 }

@@ -10,6 +10,16 @@ import (
 	"rl/run/plan/option"
 )
 
+// values check settings whose text must be one of a few.
+var values = map[string]func(string) error{
+	"run.pull":    func(s string) error { _, err := option.ParsePull(s); return err },
+	"run.network": func(s string) error { _, err := option.ParseNetwork(s); return err },
+	"run.userns":  func(s string) error { _, err := option.ParseUserns(s); return err },
+	"run.pid":     func(s string) error { _, err := option.ParsePid(s); return err },
+	"run.ipc":     func(s string) error { _, err := option.ParseIPC(s); return err },
+	"run.uts":     func(s string) error { _, err := option.ParseUTS(s); return err },
+}
+
 // checkConfig finds what is wrong in a configuration file: its syntax, and keys
 // that are no setting, which kong would pass over.
 func checkConfig(data []byte) error {
@@ -48,7 +58,11 @@ func checkMapping(n *yaml.Node, t reflect.Type, prefix string) error {
 			}
 			return fmt.Errorf("line %d: unknown setting %q%s", key.Line, prefix+key.Value, hint)
 		}
-		if err := checkValue(value, kind); err != nil {
+		err := checkValue(value, kind)
+		if check, ok := values[prefix+key.Value]; ok && err == nil && value.Kind == yaml.ScalarNode {
+			err = check(value.Value)
+		}
+		if err != nil {
 			return fmt.Errorf("line %d: %s: %w", value.Line, prefix+key.Value, err)
 		}
 	}

@@ -248,8 +248,12 @@ func (c *runCmd) networking(f *plan.Flags) (err error) {
 	if f.Network, err = option.ParseNetwork(c.Network); err != nil {
 		return err
 	}
-	if f.Network.Name == option.NetDefault {
+	switch f.Network.Name {
+	case option.NetDefault:
 		f.Network.Name = ""
+	case option.Host, option.None:
+	default:
+		return fault.New("host and none are what there is now", "network %q is not supported yet", c.Network)
 	}
 	if err := each(c.AddHost, option.ParseAddHost, &f.AddHosts); err != nil {
 		return err

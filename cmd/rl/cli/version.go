@@ -25,10 +25,14 @@ func (c *versionCmd) Run(a *app) error {
 	v := versionInfo{version, runtime.Version(), runtime.GOOS, runtime.GOARCH}
 	switch c.Format {
 	case "":
-		_, err := fmt.Fprintf(a.Out, "rl version %s, %s, %s/%s\n", v.Version, v.GoVersion, v.OS, v.Arch)
+		_, err := fmt.Fprintln(a.Out, versionLine())
 		return err
 	case "json":
 		return json.NewEncoder(a.Out).Encode(v)
 	}
 	return format(a.Out, c.Format, []versionInfo{v})
+}
+
+func versionLine() string {
+	return fmt.Sprintf("rl version %s, %s, %s/%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -47,6 +47,7 @@ func (p *Program) walk(c codec) {
 		*b = []byte(s)
 	}
 	list(c, &p.Rlimits, func(l *Rlimit) {
+		c.str(&l.Name)
 		res := uint64(l.Resource)
 		c.num(&res)
 		l.Resource = int(res)

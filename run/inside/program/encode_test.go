@@ -9,7 +9,7 @@ func full() *Program {
 	return &Program{
 		Root: "/r", Hostname: "h", Domainname: "d", LoopbackUp: true, ReadOnly: true,
 		Ops:     []Op{{Kind: Bind, Opts: OptIsFile, Mode: 0o644, Flags: 1 << 40, Prop: 7, Source: "/s", Target: "/t", Type: "x", Data: "a,b"}, {Kind: Proc}},
-		Rlimits: []Rlimit{{Resource: 7, Soft: 1, Hard: ^uint64(0)}},
+		Rlimits: []Rlimit{{Name: "nofile", Resource: 7, Soft: 1, Hard: ^uint64(0)}},
 		User:    "joe:users", Groups: []string{"a", ""}, KeepGroups: true, SingleID: true, Caps: 1<<40 | 1, NoNewPriv: true,
 		Filter: []byte{0, 1, 2}, FilterFlags: 4, FakeRoot: []byte{3}, FakePlain: []byte{4}, FakeFlags: 8,
 		Umask: 0o27, OOMScore: -500, SetOOM: true, Terminal: true, Rows: 24, Cols: 80, Reaper: true,

@@ -51,6 +51,7 @@ type Op struct {
 
 // Rlimit is one resource limit.
 type Rlimit struct {
+	Name       string // docker's, for errors
 	Resource   int
 	Soft, Hard uint64
 }
