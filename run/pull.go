@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -124,7 +127,23 @@ func (e *Engine) pullFrom(ctx context.Context, source oci.Source, platform v1.Pl
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	img, err := e.keep(ctx, source, found, progress)
+	release()
+	if errors.Is(err, oci.ErrCorrupt) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		// Nothing of a bad image stays. What a broken connection left does: the next try goes on from there.
+		if _, cerr := e.Store.Collect(e.RemoveTree, e.layerInUse); cerr != nil {
+			err = errors.Join(err, cerr)
+		}
+		if id, ierr := e.Identity(); ierr == nil {
+			os.Remove(filepath.Join(e.Store.Root(), "layers", id.Map.Name())) // if it is empty
+		}
+	}
+	return img, err
+}
+
+// keep brings an image that was found into the store: configuration, layers,
+// manifest, and at last its name.
+func (e *Engine) keep(ctx context.Context, source oci.Source, found *oci.Resolved, progress Progress) (*oci.Image, error) {
 	img, err := e.config(ctx, source, found)
 	if err != nil {
 		return nil, err
