@@ -87,6 +87,30 @@ func (e *Engine) Identity() (*Identity, error) {
 	return e.identity, e.idErr
 }
 
+// Choices are the rungs that a run takes before anything is mounted, one
+// sentence each.
+func (e *Engine) Choices(network string) []string {
+	var list []string
+	add := func(c probe.Choice, err error) {
+		switch {
+		case err != nil:
+			list = append(list, err.Error())
+		case c.Path != "":
+			list = append(list, fmt.Sprintf("%s: %s, %s", c.Ladder, c.Path, c.Reason))
+		default:
+			list = append(list, fmt.Sprintf("%s: %s, %s", c.Ladder, c.Rung, c.Reason))
+		}
+	}
+	if id, err := e.Identity(); err != nil {
+		add(probe.Choice{}, err)
+	} else {
+		add(id.Choice, nil)
+	}
+	add(probe.Network(e.Facts, network))
+	add(probe.Store(e.Facts))
+	return list
+}
+
 func (e *Engine) chooseIdentity() (*Identity, error) {
 	choice, err := probe.Identity(e.Facts, e.Userns)
 	if err != nil {

@@ -11,6 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// helloChoices is the variable that tells the workload what rl decided, which a
+// container cannot see from inside.
+const helloChoices = "RL_CHOICES"
+
 // helloCmd is the workload of the image that rl brings along.
 type helloCmd struct {
 	Args []string `arg:"" optional:"" passthrough:""`
@@ -42,7 +46,13 @@ func (helloCmd) Run(a *app) error {
 		}
 	}
 	fmt.Fprintf(w, "cgroup\t%s\n", oneLine(slurp("/proc/self/cgroup")))
-	fmt.Fprintf(w, "environment\t%s\n\nmounts\n", strings.Join(os.Environ(), " "))
+	choices := os.Getenv(helloChoices)
+	os.Unsetenv(helloChoices)
+	fmt.Fprintf(w, "environment\t%s\n\nchoices\n", strings.Join(os.Environ(), " "))
+	for line := range strings.Lines(choices) {
+		fmt.Fprintf(w, "  %s\n", strings.TrimSpace(line))
+	}
+	fmt.Fprintf(w, "\nmounts\n")
 	helloMounts(w)
 	return w.Flush()
 }

@@ -124,6 +124,7 @@ func (c *runCmd) image(a *app, e *run.Engine, box *run.Container) (err error) {
 	box.Name, box.Flags.Args = c.Image[0], c.Image[1:]
 	if img, err := e.Hello(a.ctx, box.Name); err != nil || img != nil {
 		box.Image = img
+		box.Flags.Env = append(box.Flags.Env, option.Env{Name: helloChoices, Value: strings.Join(e.Choices(box.Flags.Network.Name), "\n")})
 		return err
 	}
 	policy, err := option.ParsePull(c.Pull)
