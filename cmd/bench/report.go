@@ -102,7 +102,9 @@ func (b *bench) report(w io.Writer) error {
 	}
 
 	p.table("Warm start: `run --rm --network none` of `true` in Debian 12", b.starts, "rl run", 1e3, "ms", false)
-	p.f("bwrap and ch-run do less: one id, no overlay, no image, no seccomp filter, no capabilities kept from the program.\n\n")
+	if len(b.starts) > 0 {
+		p.f("bwrap and ch-run do less: one id, no overlay, no image, no seccomp filter, no capabilities kept from the program.\n\n")
+	}
 	if len(b.runs) > 0 {
 		p.f("## %d starts at once\n\n| | seconds | runs a second | against rl |\n|---|---|---|---|\n", atOnce)
 		for _, f := range b.runs {
