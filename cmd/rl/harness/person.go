@@ -88,10 +88,18 @@ func NewPerson(name, dir string) (*Person, error) {
 // Other reports whether this is somebody else than who runs this process.
 func (p *Person) Other() bool { return p.cred != nil }
 
+// mostProcesses is more than any test wants. A program that executes itself, as
+// rl does, is one mistake away from filling the machine.
+const mostProcesses = 2000
+
 // Command is a program run as that person, in a process group of its own, so
 // that what it leaves behind can be ended.
 func (p *Person) Command(dir, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
+	if prlimit, err := exec.LookPath("prlimit"); err == nil && p.Other() {
+		limit := fmt.Sprintf("--nproc=%d", mostProcesses)
+		cmd = exec.Command(prlimit, append([]string{limit, "--", program}, args...)...)
+	}
 	cmd.Dir = dir
 	cmd.Env = append(slices.Clone(p.Env), "PWD="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.cred}
