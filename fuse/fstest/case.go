@@ -42,12 +42,6 @@ func (c *C) fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// skip ends the case for want of something the machine does not have.
-func (c *C) skip(reason string) {
-	c.skipped = reason
-	runtime.Goexit()
-}
-
 // p is the path of a name in the root.
 func (c *C) p(name string) string {
 	if name == "" {

@@ -247,8 +247,10 @@ func TestBlobClosedTwiceAndReadAfter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Close() != nil || r.Close() != nil {
-		t.Error("Close fails")
+	for range 2 {
+		if err := r.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
 	}
 	if _, err := r.Read(make([]byte, 1)); err == nil || err == io.EOF {
 		t.Errorf("a closed blob reads: %v", err)

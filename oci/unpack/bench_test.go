@@ -50,7 +50,7 @@ func BenchmarkBigLayer(b *testing.B) {
 			for b.Loop() {
 				j := newJail(b, id)
 				start := time.Now()
-				res, err, usage := j.measure(b, id, open(), Request{DiffID: diffID, Rootless: id.rootless})
+				res, usage, err := j.measure(b, id, open(), Request{DiffID: diffID, Rootless: id.rootless})
 				if err != nil {
 					b.Fatal(err)
 				}

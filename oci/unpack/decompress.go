@@ -1,5 +1,7 @@
 package unpack
 
+//lint:file-ignore SA1019 deprecated media types, which images still have
+
 import (
 	"bufio"
 	"bytes"
@@ -80,11 +82,11 @@ func compression(mediaType string) (string, error) {
 	switch mediaType {
 	case "":
 		return "", nil
-	case v1.MediaTypeImageLayer, oci.DockerLayer, v1.MediaTypeImageLayerNonDistributable: //nolint:staticcheck // deprecated, and still around
+	case v1.MediaTypeImageLayer, oci.DockerLayer, v1.MediaTypeImageLayerNonDistributable:
 		return "tar", nil
-	case v1.MediaTypeImageLayerGzip, oci.DockerLayerGzip, oci.DockerForeignLayer, v1.MediaTypeImageLayerNonDistributableGzip: //nolint:staticcheck // likewise
+	case v1.MediaTypeImageLayerGzip, oci.DockerLayerGzip, oci.DockerForeignLayer, v1.MediaTypeImageLayerNonDistributableGzip:
 		return "gzip", nil
-	case v1.MediaTypeImageLayerZstd, oci.DockerLayerZstd, v1.MediaTypeImageLayerNonDistributableZstd: //nolint:staticcheck // likewise
+	case v1.MediaTypeImageLayerZstd, oci.DockerLayerZstd, v1.MediaTypeImageLayerNonDistributableZstd:
 		return "zstd", nil
 	}
 	return "", fault.New("is this an image for containers? rl reads tar layers, plain or compressed with gzip or zstd",

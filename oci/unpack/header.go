@@ -1,5 +1,7 @@
 package unpack
 
+//lint:file-ignore SA1019 deprecated fields: old archives have the one, umoci reads the other
+
 import (
 	"archive/tar"
 	"fmt"
@@ -33,7 +35,7 @@ func (x *extractor) vet(hdr *tar.Header) (skip bool, err error) {
 	case tar.TypeXGlobalHeader: // git archive writes one
 		return true, nil
 	case tar.TypeReg, tar.TypeDir, tar.TypeLink, tar.TypeSymlink, tar.TypeFifo:
-	case tar.TypeRegA, tar.TypeCont, tar.TypeGNUSparse: //nolint:staticcheck // old archives have it
+	case tar.TypeRegA, tar.TypeCont, tar.TypeGNUSparse:
 		if hdr.Typeflag == tar.TypeGNUSparse {
 			sparse = true
 		}
@@ -128,16 +130,16 @@ func clampTime(t time.Time) time.Time {
 // vetXattrs drops the attributes that mean something to the host alone, and refuses
 // those that the kernel would. umoci escapes user.overlay.*.
 func (x *extractor) vetXattrs(hdr *tar.Header) error {
-	for name, value := range hdr.Xattrs { //nolint:staticcheck // what umoci reads
+	for name, value := range hdr.Xattrs {
 		switch {
 		case strings.HasPrefix(name, "trusted."), name == "security.selinux", name == "security.ima", name == "security.evm":
 			x.notes.add("the attribute "+brief(name)+" was not kept: it belongs to the host", hdr.Name)
-			delete(hdr.Xattrs, name) //nolint:staticcheck // likewise
+			delete(hdr.Xattrs, name)
 		case name == aclDefault:
 			x.acl = true
 		case name == rootlessXattr, strings.HasPrefix(name, "user.") && hdr.Typeflag != tar.TypeReg && hdr.Typeflag != tar.TypeDir:
 			// Ours to write; or on a symlink or fifo, where the kernel has none.
-			delete(hdr.Xattrs, name) //nolint:staticcheck // likewise
+			delete(hdr.Xattrs, name)
 		case len(name) > maxName || len(value) > maxXattr:
 			return fmt.Errorf("attribute %s with %d bytes, too large for the kernel: %w", brief(name), len(value), oci.ErrCorrupt)
 		}

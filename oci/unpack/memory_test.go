@@ -57,7 +57,7 @@ func TestMemory(t *testing.T) {
 			layer, diffID := stored(t, tc.write)
 			debug.FreeOSMemory()
 			j := newJail(t, id)
-			_, err, usage := j.measure(t, tc.id, layer, Request{DiffID: diffID, Rootless: true})
+			_, usage, err := j.measure(t, tc.id, layer, Request{DiffID: diffID, Rootless: true})
 			if err != nil {
 				t.Fatal(err)
 			}

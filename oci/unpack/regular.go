@@ -1,5 +1,7 @@
 package unpack
 
+//lint:file-ignore SA1019 what umoci reads
+
 import (
 	"archive/tar"
 	"errors"
@@ -19,7 +21,7 @@ const aclDefault = "system.posix_acl_default"
 // there: it restores the parent directory's times, owner, mode and attributes after each,
 // for one. A file that is new needs six (measured: see BenchmarkBigLayer).
 func (x *extractor) plain(hdr *tar.Header) bool {
-	return hdr.Typeflag == tar.TypeReg && len(hdr.Xattrs) == 0 && //nolint:staticcheck // what umoci reads
+	return hdr.Typeflag == tar.TypeReg && len(hdr.Xattrs) == 0 &&
 		!x.acl && (!x.rootless || hdr.Uid == 0 && hdr.Gid == 0)
 }
 

@@ -7,12 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,21 +18,6 @@ import (
 	"rl/oci"
 	"rl/userns/sys/fault"
 )
-
-func itoa(i int) string { return strconv.Itoa(i) }
-
-func gunzipped(t testing.TB, layer []byte) digest.Digest {
-	t.Helper()
-	z, err := gzip.NewReader(bytes.NewReader(layer))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := digest.FromReader(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
 
 func zst(raw []byte, o ...zstd.EOption) []byte {
 	w, err := zstd.NewWriter(nil, o...)

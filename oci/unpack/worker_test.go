@@ -145,14 +145,14 @@ func (j jail) canary(t testing.TB) string {
 func (j jail) unpack(t testing.TB, id identity, stream io.Reader, req Request) (Result, error) {
 	t.Helper()
 	req.Rootless = id.rootless
-	res, err, _ := j.measure(t, id, stream, req)
+	res, _, err := j.measure(t, id, stream, req)
 	if after := j.canary(t); after != j.before {
 		t.Fatalf("the worker wrote outside of the layer:\nbefore\n%s\nafter\n%s", j.before, after)
 	}
 	return res, err
 }
 
-func (j jail) measure(t testing.TB, id identity, stream io.Reader, req Request) (Result, error, *syscall.Rusage) {
+func (j jail) measure(t testing.TB, id identity, stream io.Reader, req Request) (Result, *syscall.Rusage, error) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -183,7 +183,7 @@ func (j jail) measure(t testing.TB, id identity, stream io.Reader, req Request) 
 	if stderr.Len() > 0 {
 		t.Errorf("the worker wrote to stderr: %s", &stderr)
 	}
-	return res, err, cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return res, cmd.ProcessState.SysUsage().(*syscall.Rusage), err
 }
 
 func pipe(t testing.TB) (r, w *os.File) {
