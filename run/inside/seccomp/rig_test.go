@@ -236,7 +236,7 @@ func initMain() error {
 	unix.CloseOnExec(3)
 	os.Unsetenv(stageEnv) // of two values the first would count
 	os.Unsetenv(configEnv)
-	env := append(os.Environ(), "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "DEBIAN_FRONTEND=noninteractive")
+	env := append(os.Environ(), "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TMPDIR=/tmp", "DEBIAN_FRONTEND=noninteractive")
 	path := r.Argv[0]
 	return fmt.Errorf("exec %s: %w", path, unix.Exec(path, r.Argv, append(env, r.Env...)))
 }
