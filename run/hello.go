@@ -26,6 +26,9 @@ import (
 // HelloName is the image that rl brings along: itself, as the only program.
 const HelloName = "hello"
 
+// helloRepository is what the image is filed under; the tag is the build's.
+const helloRepository = "localhost/rl/hello:"
+
 // Hello gives the built-in image when that is what name means: no image of the
 // store is called so. It is an ordinary OCI image, made of the running binary
 // when first asked for, and goes the whole way that others go. For any other
@@ -50,14 +53,41 @@ func (e *Engine) Hello(ctx context.Context, name string) (*oci.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if img, err := e.Store.Image("localhost/rl/hello:" + tag); err == nil || !errors.Is(err, oci.ErrNotFound) {
+	if img, err := e.Store.Image(helloRepository + tag); err == nil || !errors.Is(err, oci.ErrNotFound) {
 		return img, err
 	}
 	src, err := newHello(exe, tag)
 	if err != nil {
 		return nil, fmt.Errorf("make the image hello: %w", err)
 	}
-	return e.pullFrom(ctx, src, v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, nil)
+	img, err := e.pullFrom(ctx, src, v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return img, e.forgetOlderHellos(img.Name)
+}
+
+// forgetOlderHellos removes the images of other builds of rl, which nobody could
+// ask for any more.
+func (e *Engine) forgetOlderHellos(current string) error {
+	all, err := e.Store.Images()
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, img := range all {
+		if img.Name != current && strings.HasPrefix(img.Name, helloRepository) {
+			found = true
+			if err := e.Store.Untag(img.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if !found {
+		return nil
+	}
+	_, err = e.Store.Collect(e.RemoveTree, e.layerInUse)
+	return err
 }
 
 // buildTag tells builds of rl apart without reading 20 MB at each start.
@@ -101,7 +131,7 @@ func newHello(exe *os.File, tag string) (*hello, error) {
 	if raw, err = json.Marshal(m); err != nil {
 		return nil, err
 	}
-	h.resolved = oci.Resolved{Name: "localhost/rl/hello:" + tag, Manifest: m, Raw: raw,
+	h.resolved = oci.Resolved{Name: helloRepository + tag, Manifest: m, Raw: raw,
 		Descriptor: v1.Descriptor{MediaType: v1.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Size: int64(len(raw))}}
 	return h, nil
 }
