@@ -51,6 +51,8 @@ func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 		return 0, err
 	}
 	defer p.close()
+	stop := p.forward(ctx)
+	defer stop()
 	if err := p.create(); err != nil {
 		return 0, err
 	}
@@ -76,6 +78,7 @@ type preparation struct {
 	plan     *plan.Plan
 	lowers   []string
 	released bool
+	handed   chan struct{}  // closed when the monitor has the container
 	ended    syscall.Signal // the front was to end by this: not the workload's status
 	hung     sync.Once
 }
@@ -83,7 +86,7 @@ type preparation struct {
 // prepare starts the monitor as soon as the ids are known: its start and
 // newuidmap go on beside the planning.
 func (e *Engine) prepare(c *Container) (*preparation, error) {
-	p := &preparation{Engine: e, Container: c, image: &v1.ImageConfig{}}
+	p := &preparation{Engine: e, Container: c, image: &v1.ImageConfig{}, handed: make(chan struct{})}
 	if c.Image != nil {
 		if err := checkPlatform(c.Image); err != nil {
 			return nil, err
@@ -329,6 +332,7 @@ func (p *preparation) hand(facts *plan.Facts) error {
 		return fmt.Errorf("hand the container to its monitor: %w", err)
 	}
 	p.released = true
+	close(p.handed)
 	// The monitor has the lock now; this copy would keep it alive beyond it.
 	return errors.Join(p.cont.Close(), p.writeSpec())
 }

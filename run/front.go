@@ -17,8 +17,6 @@ import (
 
 // attend stays with the container until its end: notices, the terminal, signals.
 func (p *preparation) attend(ctx context.Context) (int, error) {
-	stop := p.forward(ctx)
-	defer stop()
 	var term *terminal
 	defer func() { term.restore() }()
 	for {
@@ -94,7 +92,8 @@ func (p *preparation) orphaned() (int, error) {
 }
 
 // forward hands the front's signals to the workload (--sig-proxy), as docker
-// does. After the third request to end that had no effect the front goes, and
+// does. It listens from before the workload can have started, so that none is
+// lost, and begins when there is somebody to hand them to. After the third request to end that had no effect the front goes, and
 // the container with it.
 func (p *preparation) forward(ctx context.Context) (stop func()) {
 	if !p.SigProxy {
@@ -104,6 +103,7 @@ func (p *preparation) forward(ctx context.Context) (stop func()) {
 	ch := make(chan os.Signal, 64)
 	signal.Notify(ch)
 	go func() {
+		<-p.handed
 		requests := 0
 		for s := range ch {
 			n, ok := s.(syscall.Signal)
