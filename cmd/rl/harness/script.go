@@ -155,7 +155,10 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 				}
 			}
 			work := e.WorkDir
+			// `wait` would wait for ever for a container that does not end.
+			watchdog := time.AfterFunc(2*patience, func() { reap(work) })
 			e.Defer(func() {
+				watchdog.Stop()
 				for _, f := range s.flaky {
 					f.Close()
 				}
