@@ -60,7 +60,7 @@ func (e *Engine) Hello(ctx context.Context, name string) (*oci.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the image hello: %w", err)
 	}
-	img, err := e.pullFrom(ctx, src, v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, nil)
+	img, err := e.pullFrom(ctx, src, v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, false, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func (e *Engine) Pull(ctx context.Context, r Request) (*oci.Image, error) {
 	if c, ok := source.(io.Closer); ok {
 		defer c.Close()
 	}
-	img, err := e.pullFrom(ctx, source, platform, r.Progress)
+	img, err := e.pullFrom(ctx, source, platform, r.Platform != "", r.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (e *Engine) Pull(ctx context.Context, r Request) (*oci.Image, error) {
 	return img, err
 }
 
-func (e *Engine) pullFrom(ctx context.Context, source oci.Source, platform v1.Platform, progress Progress) (*oci.Image, error) {
+func (e *Engine) pullFrom(ctx context.Context, source oci.Source, platform v1.Platform, strict bool, progress Progress) (*oci.Image, error) {
 	found, err := source.Resolve(ctx, platform)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,10 @@ func (e *Engine) pullFrom(ctx context.Context, source oci.Source, platform v1.Pl
 	if err != nil {
 		return nil, err
 	}
-	img, err := e.keep(ctx, source, found, progress)
+	if !strict {
+		platform = v1.Platform{}
+	}
+	img, err := e.keep(ctx, source, found, platform, progress)
 	release()
 	if errors.Is(err, oci.ErrCorrupt) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		// Nothing of a bad image stays. What a broken connection left does: the next try goes on from there.
@@ -143,10 +146,14 @@ func (e *Engine) pullFrom(ctx context.Context, source oci.Source, platform v1.Pl
 
 // keep brings an image that was found into the store: configuration, layers,
 // manifest, and at last its name.
-func (e *Engine) keep(ctx context.Context, source oci.Source, found *oci.Resolved, progress Progress) (*oci.Image, error) {
+func (e *Engine) keep(ctx context.Context, source oci.Source, found *oci.Resolved, want v1.Platform, progress Progress) (*oci.Image, error) {
 	img, err := e.config(ctx, source, found)
 	if err != nil {
 		return nil, err
+	}
+	if want.Architecture != "" && img.Config.Architecture != "" && want.Architecture != img.Config.Architecture {
+		return nil, fault.New("leave --platform away, or name the one that there is",
+			"the image is for %s/%s, not for %s/%s: %w", img.Config.OS, img.Config.Architecture, want.OS, want.Architecture, oci.ErrPlatform)
 	}
 	id, err := e.Identity()
 	if err != nil {

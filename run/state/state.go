@@ -94,7 +94,7 @@ func (r Root) Target() string { return filepath.Join(string(r), "rootfs") }
 // lock and its name. An empty rec.Name gets a generated one.
 func (r Root) Create(rec *Record, dirs ...string) (*Container, error) {
 	c := &Container{Dir: r.Dir(rec)}
-	err := r.mkdir(rec)
+	err := r.claim(c, rec)
 	if err == nil {
 		err = r.fill(c, rec, dirs)
 	}
@@ -106,13 +106,36 @@ func (r Root) Create(rec *Record, dirs ...string) (*Container, error) {
 	return c, nil
 }
 
+// claim makes the container's directory and locks it. In between, a sweeper may
+// have taken it for litter, locked it and removed it: then another is made.
+func (r Root) claim(c *Container, rec *Record) error {
+	for range 100 {
+		err := r.mkdir(rec)
+		if err != nil {
+			return err
+		}
+		if c.Lock, err = os.Open(c.Dir); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := sys.Lock(c.Lock, false); err != nil {
+			return fmt.Errorf("lock the new container: %w", err)
+		}
+		ours, err := c.Lock.Stat()
+		if err != nil {
+			return err
+		}
+		if there, err := os.Lstat(c.Dir); err == nil && os.SameFile(ours, there) {
+			return nil
+		}
+		c.Lock.Close()
+	}
+	return errors.New("the new container's directory is removed again and again")
+}
+
 func (r Root) fill(c *Container, rec *Record, dirs []string) (err error) {
-	if c.Lock, err = os.Open(c.Dir); err != nil {
-		return err
-	}
-	if err := sys.Lock(c.Lock, true); err != nil {
-		return fmt.Errorf("lock the new container: %w", err)
-	}
 	for _, d := range dirs {
 		if err := os.Mkdir(filepath.Join(c.Dir, d), 0o755); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"rl/userns/sys/fault"
@@ -100,6 +101,41 @@ func TestLitter(t *testing.T) {
 	}
 	if _, err := os.Lstat(r.name(dead.Name)); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the name of a forgotten container stays")
+	}
+}
+
+// Creation and sweeping go on at the same time, and no container is lost.
+func TestCreateWhileSweeping(t *testing.T) {
+	r := Root(t.TempDir())
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				ids, locks := r.Litter()
+				for i, id := range ids {
+					os.RemoveAll(r.Dir(&Record{ID: id, Remove: true}))
+					locks[i].Close()
+				}
+			}
+		})
+	}
+	var held []*Container
+	for range 300 {
+		held = append(held, create(t, r, &Record{Remove: true}))
+	}
+	close(stop)
+	wg.Wait()
+	for _, c := range held {
+		if _, err := os.Lstat(filepath.Join(c.Dir, "state.json")); err != nil {
+			t.Errorf("a container that is locked was swept: %v", err)
+		}
+		c.Close()
 	}
 }
 

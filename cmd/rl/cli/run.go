@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"rl/oci"
 	"rl/oci/ref"
 	"rl/run"
 	"rl/run/plan"
@@ -131,24 +130,25 @@ func (c *runCmd) image(a *app, e *run.Engine, box *run.Container) (err error) {
 	if err != nil {
 		return err
 	}
+	if maybeID(box.Name) {
+		if box.Image, err = e.Store.Image(box.Name); err == nil {
+			return nil
+		}
+	}
 	r, err := ref.Parse(box.Name)
 	if err != nil {
-		img, idErr := e.Lookup(box.Name) // an image id
-		if idErr != nil {
-			return err
-		}
-		box.Image = img
-		return nil
+		return err
 	}
 	bars := newBars(a.Err)
 	defer bars.wait()
 	box.Image, err = e.Find(a.ctx, run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
-	if err != nil && r.Transport == oci.TransportRegistry && policy != option.PullAlways {
-		if img, idErr := e.Store.Image(box.Name); idErr == nil {
-			box.Image, err = img, nil
-		}
-	}
 	return err
+}
+
+// maybeID tells whether a name may be an image id, or the beginning of one.
+func maybeID(name string) bool {
+	hex := strings.TrimPrefix(name, "sha256:")
+	return len(hex) >= 4 && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
 // stdio decides the workload's standard streams.
