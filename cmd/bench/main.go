@@ -20,8 +20,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 
 	"rl/cmd/rl/harness"
 )
@@ -39,7 +43,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "measure only `PART`: start, parallel, pull or size")
 	flag.IntVar(&o.rounds, "rounds", 40, "rounds of starts")
-	flag.IntVar(&o.pulls, "pulls", 5, "rounds of pulls")
+	flag.IntVar(&o.pulls, "pulls", 3, "rounds of pulls")
 	flag.StringVar(&o.out, "o", "docs/benchmarks.md", "write to this `FILE`, - is the screen")
 	flag.StringVar(&o.rl, "rl", "./rl", "the rl to measure")
 	flag.BoolVar(&o.child, "child", false, "measure as the user that this is (internal)")
@@ -75,7 +79,28 @@ func asOrdinaryUser(o options) (text []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, harness.RemoveTree(dir)) }()
+	clean := sync.OnceValue(func() error { return harness.RemoveTree(dir) })
+	defer func() { err = errors.Join(err, clean()) }()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	var child atomic.Int32
+	go func() {
+		<-stop
+		if pid := child.Load(); pid > 0 {
+			syscall.Kill(-int(pid), syscall.SIGKILL)
+		}
+		clean()
+		os.Exit(130)
+	}()
+	// Two at once measure each other.
+	lock, err := os.Open("/var/tmp")
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("another bench is running: %w", err)
+	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -116,7 +141,15 @@ func asOrdinaryUser(o options) (text []byte, err error) {
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
-	if err := cmd.Run(); err != nil {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	child.Store(int32(cmd.Process.Pid))
+	if err := cmd.Wait(); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
