@@ -46,7 +46,17 @@ type Container struct {
 
 // Run runs a container in the foreground and gives its exit status.
 func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
-	p, err := e.prepare(c)
+	var between streams
+	if !c.Flags.Terminal {
+		if err := between.interpose(&c.Stdio); err != nil {
+			return 0, err
+		}
+	}
+	if between.used() {
+		ahead.End() // it has the terminal already
+	}
+	p, err := e.prepare(ctx, c)
+	between.release()
 	if err != nil {
 		return 0, err
 	}
@@ -57,6 +67,7 @@ func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 		return 0, err
 	}
 	code, err := p.attend(ctx)
+	between.drain()
 	if err != nil {
 		return 0, err
 	}
@@ -78,15 +89,17 @@ type preparation struct {
 	plan     *plan.Plan
 	lowers   []string
 	released bool
-	handed   chan struct{}  // closed when the monitor has the container
-	ended    syscall.Signal // the front was to end by this: not the workload's status
+	wroteCID bool
+	ctx      context.Context // of the command, until the container is handed over
+	handed   chan struct{}   // closed when the monitor has the container
+	ended    syscall.Signal  // the front was to end by this: not the workload's status
 	hung     sync.Once
 }
 
 // prepare starts the monitor as soon as the ids are known: its start and
 // newuidmap go on beside the planning.
-func (e *Engine) prepare(c *Container) (*preparation, error) {
-	p := &preparation{Engine: e, Container: c, image: &v1.ImageConfig{}, handed: make(chan struct{})}
+func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error) {
+	p := &preparation{Engine: e, Container: c, image: &v1.ImageConfig{}, handed: make(chan struct{}), ctx: ctx}
 	if c.Image != nil {
 		if err := checkPlatform(c.Image); err != nil {
 			return nil, err
@@ -195,7 +208,7 @@ func (p *preparation) findLayers() error {
 		if try > 0 {
 			return fmt.Errorf("the layers of %s vanished while it was started", p.Name)
 		}
-		if err := p.layers(context.Background(), p.id, p.Image, nil, nil); err != nil {
+		if err := p.layers(p.ctx, p.id, p.Image, nil, nil); err != nil {
 			return err
 		}
 	}
@@ -250,11 +263,17 @@ func (p *preparation) write() error {
 			return err
 		}
 	}
+	if p.plan.OnDisk {
+		if err := p.writeFiles(); err != nil {
+			return err
+		}
+	}
 	if p.CIDFile != "" {
 		f, err := os.OpenFile(p.CIDFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 		if err != nil {
 			return fault.New("remove the file or name another", "write the container's id to --cidfile: %w", err)
 		}
+		p.wroteCID = true
 		_, err = f.WriteString(p.rec.ID)
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
@@ -365,11 +384,8 @@ func (p *preparation) writeSpec() error {
 	if p.Flags.Remove {
 		return nil
 	}
-	if err := os.Mkdir(filepath.Join(p.cont.Dir, "files"), 0o755); err != nil {
-		return err
-	}
-	for _, f := range p.plan.Files {
-		if err := os.WriteFile(filepath.Join(p.cont.Dir, "files", f.Name), []byte(f.Data), 0o644); err != nil {
+	if !p.plan.OnDisk {
+		if err := p.writeFiles(); err != nil {
 			return err
 		}
 	}
@@ -378,6 +394,18 @@ func (p *preparation) writeSpec() error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(p.cont.Dir, "config.json"), data, 0o600)
+}
+
+func (p *preparation) writeFiles() error {
+	if err := os.Mkdir(filepath.Join(p.cont.Dir, "files"), 0o755); err != nil {
+		return err
+	}
+	for _, f := range p.plan.Files {
+		if err := os.WriteFile(filepath.Join(p.cont.Dir, "files", f.Name), []byte(f.Data), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // close undoes what was begun when the monitor was never told to go on.
@@ -392,7 +420,7 @@ func (p *preparation) close() {
 	if p.cont != nil {
 		p.discard(p.rec)
 		p.cont.Close()
-		if p.CIDFile != "" {
+		if p.wroteCID {
 			os.Remove(p.CIDFile)
 		}
 	}

@@ -102,6 +102,9 @@ func (p *preparation) forward(ctx context.Context) (stop func()) {
 	}
 	ch := make(chan os.Signal, 64)
 	signal.Notify(ch)
+	if ctx.Err() != nil { // it came before this listened
+		ch <- syscall.SIGTERM
+	}
 	go func() {
 		<-p.handed
 		requests := 0

@@ -44,7 +44,7 @@ func become(p *program.Program) error {
 	if err := raw.ClearInheritable(); err != nil {
 		return fail("clear the inheritable capabilities", err)
 	}
-	if p.Umask != 0 {
+	if p.SetUmask {
 		syscall.Umask(int(p.Umask))
 	}
 	if p.NoNewPriv {

@@ -97,7 +97,7 @@ func lookPath(name string, env []string) (string, error) {
 		if err == nil {
 			return dir + "/" + name, nil
 		}
-		if f, ok := err.(*failure); ok && f.code == 126 {
+		if f, ok := err.(*failure); ok && f.err == syscall.EACCES {
 			denied = true
 		}
 	}

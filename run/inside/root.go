@@ -7,9 +7,14 @@ import (
 	"rl/userns/sys/raw"
 )
 
-// host is the root directory of the host while operations run: pivot_root comes
-// first, so that every target is resolved by the kernel inside the new root, and
-// sources are reached through this descriptor, as "proc/self/fd/N" relative to it.
+// host is the root directory of the host while operations run. They run in a
+// chroot, so that every target is resolved by the kernel inside the new root, and
+// sources are reached through this descriptor, as "proc/self/fd/N" relative to the
+// working directory. pivot_root comes after them: it stacks the old root on the
+// new one, and "/.." of a link would lead up there.
+// A procfs inside the root would lead back to these descriptors, for a link of the
+// image to /proc/self/fd/N: so the plan mounts it after everything whose target the
+// image can influence (see run/plan).
 var host int
 
 // root makes the mounted root file system this process's root and executes the
@@ -23,18 +28,18 @@ func root(p *program.Program) error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Chdir(p.Root); err != nil {
+	if err := syscall.Chroot(p.Root); err != nil {
 		return fail("enter the root file system", err)
-	}
-	// The old root ends up stacked on the new one: no directory is needed for it.
-	if err := syscall.PivotRoot(".", "."); err != nil {
-		return fail("pivot_root", err)
 	}
 	if err := syscall.Fchdir(host); err != nil {
 		return fail("return to the host's root directory", err)
 	}
 	for i := range p.Ops {
-		if err := apply(&p.Ops[i], sources[i]); err != nil {
+		err := apply(&p.Ops[i], sources[i])
+		if sources[i] >= 0 {
+			syscall.Close(sources[i])
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -48,19 +53,30 @@ func root(p *program.Program) error {
 			return fail("set oom_score_adj", err)
 		}
 	}
-	return nil
+	return leave(p.Root)
 }
 
-// leave drops the host's file system. The terminal and the operations needed it.
-func leave() error {
-	if err := syscall.Fchdir(host); err != nil {
-		return fail("return to the host's root directory", err)
+// leave drops the host's file system, and with it the last descriptor that leads
+// there: from now on a link of the image to /proc/self/fd finds nothing of the host's.
+func leave(root string) error {
+	for _, step := range []struct {
+		name string
+		err  func() error
+	}{
+		{"return to the host's root directory", func() error { return syscall.Fchdir(host) }},
+		{"leave the chroot", func() error { return syscall.Chroot(".") }},
+		{"enter the root file system", func() error { return syscall.Chdir(root) }},
+		{"pivot_root", func() error { return syscall.PivotRoot(".", ".") }},
+		{"return to the host's root directory", func() error { return syscall.Fchdir(host) }},
+		{"detach the host's file system", func() error { return syscall.Unmount(".", syscall.MNT_DETACH) }},
+		{"close the host's root directory", func() error { return syscall.Close(host) }},
+		{"enter the root directory", func() error { return syscall.Chdir("/") }},
+	} {
+		if err := step.err(); err != nil {
+			return fail(step.name, err)
+		}
 	}
-	if err := syscall.Unmount(".", syscall.MNT_DETACH); err != nil {
-		return fail("detach the host's file system", err)
-	}
-	syscall.Close(host)
-	return fail("enter the root directory", syscall.Chdir("/"))
+	return nil
 }
 
 // openSources opens what Bind operations bind, while the host's root is still
@@ -230,7 +246,7 @@ func memoryFile(op *program.Op) error {
 
 // mask hides a file behind /dev/null and a directory behind an empty tmpfs.
 func mask(op *program.Op) error {
-	err := syscall.Mount("/dev/null", op.Target, "", syscall.MS_BIND, "")
+	err := syscall.Mount("dev/null", op.Target, "", syscall.MS_BIND, "") // the host's: /dev may be the image's
 	if err == syscall.ENOTDIR || err == syscall.EISDIR {
 		err = syscall.Mount("tmpfs", op.Target, "tmpfs", syscall.MS_RDONLY, "size=0k,nr_inodes=1")
 	}

@@ -58,8 +58,8 @@ func run() error {
 		{"set up the namespaces", namespaces},
 		{"set up the root file system", root},
 		{"set up the terminal", terminal},
-		{"set resource limits", limits},
 		{"become the user", become},
+		{"set resource limits", limits}, // last: reading the image's passwd takes descriptors
 	} {
 		if err := step.do(p); err != nil {
 			return fail(step.name, err)

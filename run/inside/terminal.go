@@ -10,17 +10,15 @@ import (
 // terminal begins a session and, where one was asked for, makes a
 // pseudo-terminal of the container's own devpts its controlling terminal: only
 // such a one has a name inside (ttyname, /dev/console). The master goes to the
-// monitor. Afterwards the host's file system is out of reach.
+// monitor.
 func terminal(p *program.Program) error {
 	if _, err := syscall.Setsid(); err != nil && err != syscall.EPERM { // EPERM: is a leader already
 		return fail("setsid", err)
 	}
 	if p.Terminal {
-		if err := pty(p); err != nil {
-			return err
-		}
+		return pty(p)
 	}
-	return leave()
+	return nil
 }
 
 func pty(p *program.Program) error {

@@ -25,6 +25,7 @@ func (m *monitor) attend() error {
 		return err
 	}
 	m.front.Send([]byte{MsgRunning})
+	m.deliver()
 	status, err := m.reap()
 	if err != nil {
 		return err
@@ -51,13 +52,35 @@ func (m *monitor) obey() {
 		switch msg[0] {
 		case MsgSignal:
 			if len(msg) > 1 {
-				m.init.signal(int(msg[1]))
+				m.signal(int(msg[1]))
 			}
 		case MsgDetach:
 			m.detach()
 			m.front.Send(msg)
 		}
 	}
+}
+
+// signal hands a signal to the workload, or keeps it until there is one: init
+// itself, still rl's own program, would end by it.
+func (m *monitor) signal(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.running && n != int(unix.SIGKILL) {
+		m.pending = append(m.pending, n)
+		return
+	}
+	m.init.signal(n)
+}
+
+func (m *monitor) deliver() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running = true
+	for _, n := range m.pending {
+		m.init.signal(n)
+	}
+	m.pending = nil
 }
 
 // detach goes on without a front. The terminal is read from now on, or the

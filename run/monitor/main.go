@@ -44,6 +44,8 @@ type monitor struct {
 
 	mu       sync.Mutex
 	detached bool
+	running  bool  // init has become the workload
+	pending  []int // signals that came before
 	master   *os.File
 }
 
@@ -167,10 +169,14 @@ func (m *monitor) ownUpper() error {
 // remove deletes the container's directory from inside its user namespace, where
 // the files of subordinate ids can be deleted.
 func (m *monitor) remove() error {
-	if err := rootfs.RemoveAll(m.conf.Dir); err != nil {
-		return fmt.Errorf("remove the container: %w", err)
+	// The name first: as long as the directory is there nobody takes the name for
+	// stale, and afterwards it may be another container's.
+	if id, _ := os.Readlink(m.conf.Name); id == m.conf.ID {
+		if err := os.Remove(m.conf.Name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the container: %w", err)
+		}
 	}
-	if err := os.Remove(m.conf.Name); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := rootfs.RemoveAll(m.conf.Dir); err != nil {
 		return fmt.Errorf("remove the container: %w", err)
 	}
 	return nil

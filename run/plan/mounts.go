@@ -101,6 +101,10 @@ func (p *Plan) userMounts(image *v1.ImageConfig, f *Flags, h *Facts) error {
 		if seen[target] || target == "/" {
 			continue
 		}
+		if kernels(target) {
+			p.notice("the image's volume " + target + " is left out: the kernel's own files are there")
+			continue
+		}
 		s, err := p.userMount(option.Mount{Type: option.Volume, Target: target}, h, len(p.Volumes))
 		if err != nil {
 			return err
@@ -118,6 +122,17 @@ func (p *Plan) userMounts(image *v1.ImageConfig, f *Flags, h *Facts) error {
 	}
 	p.Spec.Mounts = append(kept, asked...)
 	return nil
+}
+
+// kernels tells whether a path belongs to the file systems that every container
+// has from the kernel, which an image may not replace.
+func kernels(path string) bool {
+	for _, dir := range []string{"/proc", "/sys", "/dev"} {
+		if path == dir || strings.HasPrefix(path, dir+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Plan) userMount(m option.Mount, h *Facts, n int) (specs.Mount, error) {
@@ -184,9 +199,18 @@ func sorted[V any](m map[string]V) []string {
 }
 
 // files plans the container's own /etc/resolv.conf, hosts and hostname, bound
-// from its directory as docker does, so that the image stays as it is.
+// from its directory as docker does, so that the image stays as it is. They come
+// after the user's mounts: one on /etc does not hide them.
 func (p *Plan) files(_ *v1.ImageConfig, f *Flags, h *Facts) error {
+	seen := map[string]bool{}
+	for _, m := range f.Mounts {
+		seen[m.Target] = true
+	}
+	p.OnDisk = seen["/dev"]
 	add := func(name, data string) {
+		if seen["/etc/"+name] {
+			return // the user's own
+		}
 		file := File{Name: name, Path: filepath.Join(h.FilesDir, name), Data: data}
 		p.Files = append(p.Files, file)
 		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/etc/" + name, Type: "bind",

@@ -91,7 +91,8 @@ type Facts struct {
 // Plan is what a container will be.
 type Plan struct {
 	Spec    *specs.Spec
-	Files   []File   // to be written before the start
+	Files   []File   // resolv.conf, hosts, hostname
+	OnDisk  bool     // Files must be written before the start: /dev, where they would live, is the user's
 	Volumes []Volume // anonymous volumes to be made
 	Notices []string // what was asked and could not be, or means less here
 
@@ -127,7 +128,7 @@ func New(image *v1.ImageConfig, f *Flags, h *Facts) (*Plan, error) {
 	}
 	p.Notices = append(p.Notices, f.Security.Notices...)
 	for _, step := range []func(*v1.ImageConfig, *Flags, *Facts) error{
-		p.identity, p.namespaces, p.process, p.privileges, p.limits, p.mounts, p.files, p.userMounts, p.hide, p.annotate,
+		p.identity, p.namespaces, p.process, p.privileges, p.limits, p.mounts, p.userMounts, p.files, p.hide, p.annotate,
 	} {
 		if err := step(image, f, h); err != nil {
 			return nil, err

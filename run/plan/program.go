@@ -26,7 +26,7 @@ func (p *Plan) Program(root string, isFile func(source string) bool) *program.Pr
 		out.SetOOM, out.OOMScore = true, int32(*o)
 	}
 	if u := s.Process.User.Umask; u != nil {
-		out.Umask = *u
+		out.Umask, out.SetUmask = *u, true
 	}
 	for _, c := range s.Process.Capabilities.Bounding {
 		if n, ok := option.CapNumber(c); ok {
@@ -63,6 +63,9 @@ func (p *Plan) operations(isFile func(string) bool) []program.Op {
 	if p.FakeRoot {
 		ops = append(ops, fakeRootFiles()...)
 	}
+	// The working directory, as long as the root file system can be written.
+	ops = append(ops, program.Op{Kind: program.Mkdir, Opts: program.OptOptional, Mode: 0o755, Target: p.Spec.Process.Cwd})
+	ops = procLast(ops)
 	for _, k := range sorted(p.Spec.Linux.Sysctl) {
 		ops = append(ops, program.Op{Kind: program.Sysctl, Target: "/proc/sys/" + strings.ReplaceAll(k, ".", "/"), Data: p.Spec.Linux.Sysctl[k]})
 	}
@@ -75,10 +78,28 @@ func (p *Plan) operations(isFile func(string) bool) []program.Op {
 	return ops
 }
 
+// procLast moves what is mounted on /proc, or below, behind everything else. With
+// a procfs inside, links of the image to /proc/self/fd/N would lead to the
+// descriptors that init still has open; without one they lead nowhere.
+func procLast(ops []program.Op) []program.Op {
+	var first, last []program.Op
+	for _, op := range ops {
+		if op.Target == "/proc" || strings.HasPrefix(op.Target, "/proc/") {
+			last = append(last, op)
+		} else {
+			first = append(first, op)
+		}
+	}
+	return append(first, last...)
+}
+
 // file gives the content of a file that rl manages: the specification binds it
 // from the container's directory, where it is written beside the start; init has
 // it in memory.
 func (p *Plan) file(m specs.Mount) (data string, ok bool) {
+	if p.OnDisk {
+		return "", false
+	}
 	for _, f := range p.Files {
 		if m.Type == "bind" && m.Source == f.Path {
 			return f.Data, true

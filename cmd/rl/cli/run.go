@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ type runCmd struct {
 	Mount       []string `sep:"none" placeholder:"SPEC" help:"type=bind|tmpfs,source=DIR,target=DIR[,readonly]…"`
 	Name        string   `placeholder:"NAME" help:"Name of the container."`
 	Network     string   `aliases:"net" placeholder:"MODE" env:"RL_NETWORK" help:"host or none."`
-	OomScoreAdj *int     `name:"oom-score-adj" placeholder:"N" help:"How gladly the kernel kills the workload for memory, -1000 to 1000."`
+	OomScoreAdj string   `name:"oom-score-adj" placeholder:"N" help:"How gladly the kernel kills the workload for memory, -1000 to 1000."`
 	Pid         string   `placeholder:"MODE" help:"private or host."`
 	Platform    string   `placeholder:"OS/ARCH" help:"Platform of the image to pull."`
 	Privileged  bool     `help:"All capabilities over the container's own namespaces, no seccomp, nothing masked."`
@@ -162,6 +163,14 @@ func (c *runCmd) stdio(a *app) ([3]*os.File, error) {
 	if !c.Interactive && !c.Tty {
 		s[0] = nil
 	}
+	for fd, f := range s {
+		if f == nil {
+			continue
+		}
+		if st, err := f.Stat(); err == nil && st.IsDir() { // a way out of the root file system
+			return s, fault.New("redirect it from or to a file", "descriptor %d is a directory", fd)
+		}
+	}
 	return s, nil
 }
 
@@ -186,13 +195,20 @@ func (c *runCmd) flags() (*plan.Flags, error) {
 	f := &plan.Flags{
 		Workdir: c.Workdir, UserText: c.User, Groups: c.GroupAdd, Search: c.DnsSearch, DNSOpts: c.DnsOption,
 		Name: c.Name, Interactive: c.Interactive, Terminal: c.Tty, Init: c.Init, Remove: c.Rm, ReadOnly: c.ReadOnly,
-		CapAdd: c.CapAdd, CapDrop: c.CapDrop, Privileged: c.Privileged, OOMScore: c.OomScoreAdj, Umask: c.Umask, StopSignal: c.StopSignal,
+		CapAdd: c.CapAdd, CapDrop: c.CapDrop, Privileged: c.Privileged, Umask: c.Umask, StopSignal: c.StopSignal,
 	}
 	if c.Entrypoint != nil {
 		f.Entrypoint = &[]string{}
 		if *c.Entrypoint != "" {
 			*f.Entrypoint = []string{*c.Entrypoint}
 		}
+	}
+	if c.OomScoreAdj != "" {
+		n, err := strconv.Atoi(c.OomScoreAdj)
+		if err != nil || n < -1000 || n > 1000 {
+			return nil, fault.New("it is a number from -1000 to 1000", "invalid --oom-score-adj %q", c.OomScoreAdj)
+		}
+		f.OOMScore = &n
 	}
 	if c.StopTimeout != nil {
 		d := time.Duration(*c.StopTimeout) * time.Second

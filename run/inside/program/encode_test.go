@@ -12,7 +12,7 @@ func full() *Program {
 		Rlimits: []Rlimit{{Name: "nofile", Resource: 7, Soft: 1, Hard: ^uint64(0)}},
 		User:    "joe:users", Groups: []string{"a", ""}, KeepGroups: true, SingleID: true, Caps: 1<<40 | 1, NoNewPriv: true,
 		Filter: []byte{0, 1, 2}, FilterFlags: 4, FakeRoot: []byte{3}, FakePlain: []byte{4}, FakeFlags: 8,
-		Umask: 0o27, OOMScore: -500, SetOOM: true, Terminal: true, Rows: 24, Cols: 80, Reaper: true,
+		Umask: 0o27, SetUmask: true, OOMScore: -500, SetOOM: true, Terminal: true, Rows: 24, Cols: 80, Reaper: true,
 		Cwd: "/", Argv: []string{"sh", "-c", "x\xff"}, Env: []string{"A=1", "B="},
 	}
 }

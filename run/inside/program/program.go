@@ -79,7 +79,8 @@ type Program struct {
 	FakePlain   []byte // the same without, for where a listener exists already
 	FakeFlags   uint32
 
-	Umask      uint32 // 0 leaves the default, 022
+	Umask      uint32
+	SetUmask   bool // else it is 022
 	OOMScore   int32
 	SetOOM     bool
 	Terminal   bool
