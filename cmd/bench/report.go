@@ -78,7 +78,7 @@ func (b *bench) report(w io.Writer) error {
 	p.f("Figures are medians of interleaved rounds (%d for starts, %d for pulls). Absolute times belong to the machine; ratios travel better.\n\n", b.o.rounds, b.o.pulls)
 	p.f("- date: %s\n- machine: %s\n", time.Now().UTC().Format("2006-01-02"), machine())
 	p.f("- peers: %s\n", strings.Join(b.versionsOf, " · "))
-	p.f("- podman gets kernel overlayfs and `--cgroups=disabled`, crun `--cgroup-manager=disabled`: the fastest that each can do here\n- a pull begins with nothing left to write (sync); rl writes all it got to the disk before it publishes, the peers do not wait for that\n\n")
+	p.f("- podman gets kernel overlayfs and `--cgroups=disabled`, crun `--cgroup-manager=disabled`: the fastest that each can do here\n- a pull begins with nothing left to write (sync); rl writes all it got to the disk before it publishes, the peers do not wait for that\n- memory is the sum of the peaks of all processes of a command, pages that they share counted in each\n\n")
 
 	p.f("## Goals\n\n| | goal | measured | |\n|---|---|---|---|\n")
 	var lost []goal
