@@ -54,7 +54,7 @@ lint:
 bench: build
 	$(GO) run ./cmd/bench $(ARGS)
 
-## cover        the tests again, and how much of each package they reach
+## cover        how much of each package the tests reach (no verdicts: see make test)
 cover: test-set-up
 	$(GO) run ./.ci/runtests -cover $(ARGS)
 
