@@ -27,6 +27,9 @@ func (m *monitor) attend() error {
 	m.front.Send([]byte{MsgRunning})
 	m.deliver()
 	status, err := m.reap()
+	m.mu.Lock()
+	m.ended = true // its number may be another's from now on
+	m.mu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -42,7 +45,7 @@ func (m *monitor) obey() {
 			detached := m.detached
 			m.mu.Unlock()
 			if !detached {
-				m.init.signal(int(unix.SIGKILL))
+				m.signal(int(unix.SIGKILL))
 			}
 			return
 		}
@@ -66,6 +69,9 @@ func (m *monitor) obey() {
 func (m *monitor) signal(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.ended {
+		return
+	}
 	if !m.running && n != int(unix.SIGKILL) {
 		m.pending = append(m.pending, n)
 		return

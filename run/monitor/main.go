@@ -45,6 +45,7 @@ type monitor struct {
 	mu       sync.Mutex
 	detached bool
 	running  bool  // init has become the workload
+	ended    bool  // and was waited for
 	pending  []int // signals that came before
 	master   *os.File
 }
