@@ -20,8 +20,8 @@
 // own, so when it dies, however it dies, the kernel ends the container, whatever
 // the workload did to its credentials. When the front dies its socket reads end
 // of file, and unless it had detached, the monitor kills the container and cleans
-// up. With --pid=host there is no such namespace: PDEATHSIG and the front's pidfd
-// stand in.
+// up. With --pid=host there is no such namespace: PDEATHSIG alone stands in, which
+// a workload can shed.
 package monitor
 
 import (

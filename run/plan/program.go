@@ -196,12 +196,3 @@ func setFlag(op *program.Op, word string) bool {
 	}
 	return false
 }
-
-// StopSignalNumber is the number of the plan's stop signal; SIGTERM when it has
-// none.
-func (p *Plan) StopSignalNumber() int {
-	if n, err := option.ParseSignal(p.StopSignal); p.StopSignal != "" && err == nil {
-		return n
-	}
-	return int(syscall.SIGTERM)
-}
