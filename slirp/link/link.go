@@ -125,14 +125,11 @@ func New(fd int, offload bool, mtu int, addr [6]byte) *Endpoint {
 	return e
 }
 
-// deliver hands an IP packet to the stack, which takes the view over.
-func (e *Endpoint) deliver(proto tcpip.NetworkProtocolNumber, v *buffer.View) {
-	d := e.dispatcher.Load()
-	if d == nil {
-		v.Release()
-		return
+// deliver hands an IP packet to the stack.
+func (e *Endpoint) deliver(proto tcpip.NetworkProtocolNumber, b buffer.Buffer) {
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: b})
+	if d := e.dispatcher.Load(); d != nil {
+		(*d).DeliverNetworkPacket(proto, pkt)
 	}
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
-	(*d).DeliverNetworkPacket(proto, pkt)
 	pkt.DecRef()
 }

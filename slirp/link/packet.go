@@ -9,39 +9,41 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// Packet is an IP packet that is whole: no fragment, no extension headers.
+// Packet is an IP packet that is not TCP's, nor IPv6 with extension headers other
+// than a fragment's.
 type Packet struct {
 	Protocol  tcpip.NetworkProtocolNumber
 	Data      []byte // from the IP header on; the reader's memory
 	Src, Dst  netip.Addr
 	Transport tcpip.TransportProtocolNumber
 	Payload   []byte // from the transport header on
+	Fragment  bool   // a part only: Payload is nothing
 }
 
-// parse reads the IP header, which acceptable has checked. It tells whether the
-// packet is whole and none of TCP's.
+// parse reads the IP header, which acceptable has checked. It tells whether p is
+// such a packet.
 func (p *Packet) parse() bool {
 	switch p.Protocol {
 	case header.IPv4ProtocolNumber:
 		h := header.IPv4(p.Data)
-		if h.Protocol() == uint8(header.TCPProtocolNumber) || h.More() || h.FragmentOffset() != 0 {
-			return false
-		}
+		p.Transport = h.TransportProtocol()
+		p.Fragment = h.More() || h.FragmentOffset() != 0
 		p.Src, p.Dst = netip.AddrFrom4([4]byte(p.Data[12:16])), netip.AddrFrom4([4]byte(p.Data[16:20]))
-		p.Transport = tcpip.TransportProtocolNumber(h.Protocol())
 		p.Payload = p.Data[h.HeaderLength():h.TotalLength()]
 	case header.IPv6ProtocolNumber:
 		h := header.IPv6(p.Data)
 		p.Transport = h.TransportProtocol()
-		if p.Transport == header.TCPProtocolNumber {
-			return false
-		}
 		p.Src, p.Dst = netip.AddrFrom16([16]byte(p.Data[8:24])), netip.AddrFrom16([16]byte(p.Data[24:40]))
 		p.Payload = p.Data[header.IPv6MinimumSize : header.IPv6MinimumSize+int(h.PayloadLength())]
-	default:
-		return false
+		if p.Transport == header.IPv6FragmentHeader && len(p.Payload) >= header.IPv6FragmentHeaderSize {
+			p.Transport, p.Fragment = tcpip.TransportProtocolNumber(p.Payload[0]), true
+		}
 	}
-	return true
+	switch p.Transport {
+	case header.UDPProtocolNumber, header.ICMPv4ProtocolNumber, header.ICMPv6ProtocolNumber:
+		return true
+	}
+	return false
 }
 
 // acceptable checks what a kernel would have checked on the way: lengths, the

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/buffer"
-	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
@@ -98,12 +97,30 @@ func (r *reader) frame(n int) {
 			return
 		}
 	}
-	var v *buffer.View
+	e.deliver(proto, r.keep(body))
+}
+
+// keep gives the stack a packet of its own. A large one keeps its memory, but for
+// its headers: the stack would copy what they share memory with.
+func (r *reader) keep(body []byte) buffer.Buffer {
 	if len(body) <= small {
-		v = buffer.NewViewWithData(body)
-	} else {
-		v, r.view = r.view, nil
-		v.CapLength(len(body))
+		return buffer.MakeWithView(buffer.NewViewWithData(body))
 	}
-	e.deliver(tcpip.NetworkProtocolNumber(proto), v)
+	n := min(headers(body), len(body))
+	b := buffer.MakeWithView(buffer.NewViewWithData(body[:n]))
+	v := r.view
+	r.view = nil
+	v.CapLength(len(body))
+	v.TrimFront(n)
+	b.Append(v)
+	return b
+}
+
+// headers is the length of an IP and a TCP header.
+func headers(b []byte) int {
+	n := header.IPv6MinimumSize
+	if b[0]>>4 == 4 {
+		n = int(b[0]&0xf) * 4
+	}
+	return n + int(b[n+12]>>4)*4 // nonsense when it is not TCP, and harmless: at most 60
 }
