@@ -15,8 +15,10 @@
 package link
 
 import (
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -35,6 +37,7 @@ type Endpoint struct {
 	// Seen gets every frame, of either direction, in pieces; for captures.
 	Seen func(parts ...[]byte)
 
+	tap     syscall.RawConn
 	fd      int
 	mtu     atomic.Uint32
 	offload bool
@@ -117,12 +120,18 @@ func (e *Endpoint) AddHeader(pkt *stack.PacketBuffer) {
 	})
 }
 
-// New makes an endpoint of a tap device that was opened with a virtio_net header
-// (see slirp/tap). addr is the gateway's link address. fd must be non-blocking.
-func New(fd int, offload bool, mtu int, addr [6]byte) *Endpoint {
-	e := &Endpoint{fd: fd, offload: offload, addr: tcpip.LinkAddress(addr[:])}
+// New makes an endpoint of a tap device that was opened, non-blocking, with a
+// virtio_net header (see slirp/tap). addr is the gateway's link address.
+func New(tap *os.File, offload bool, mtu int, addr [6]byte) (*Endpoint, error) {
+	conn, err := tap.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	e := &Endpoint{tap: conn, offload: offload, addr: tcpip.LinkAddress(addr[:])}
 	e.mtu.Store(uint32(mtu))
-	return e
+	// Not File.Fd, which would make the device blocking. Whoever closes it has
+	// detached the endpoint before.
+	return e, conn.Control(func(fd uintptr) { e.fd = int(fd) })
 }
 
 // deliver hands an IP packet to the stack.

@@ -17,15 +17,11 @@ const front = HeaderSize + header.EthernetMinimumSize
 const small = 4096
 
 // Serve reads frames until the device is closed. It has the goroutine for itself.
-func (e *Endpoint) Serve(tap *os.File) error {
+func (e *Endpoint) Serve() error {
 	e.done.Add(1)
 	defer e.done.Done()
-	conn, err := tap.SyscallConn()
-	if err != nil {
-		return err
-	}
 	r := reader{e: e}
-	err = conn.Read(func(fd uintptr) bool { return r.drain(int(fd)) })
+	err := e.tap.Read(func(fd uintptr) bool { return r.drain(int(fd)) })
 	if r.view != nil {
 		r.view.Release()
 	}

@@ -16,8 +16,9 @@ type Socket struct{ fd int }
 // MaxMessage is the longest message in bytes; longer things travel in a memfd.
 const MaxMessage = 32 << 10
 
-// maxRights is the most descriptors that come with one message.
-const maxRights = 4
+// MaxRights is the most descriptors that come with one message. The kernel's limit
+// is 253 (SCM_MAX_FD).
+const MaxRights = 128
 
 // Socketpair makes two connected sockets.
 func Socketpair() (a, b *Socket, err error) {
@@ -59,7 +60,7 @@ func (s *Socket) Send(msg []byte, fds ...int) error {
 // socket or died, it gives io.EOF. Descriptors come close-on-exec.
 func (s *Socket) Recv() (msg []byte, files []*os.File, err error) {
 	buf := make([]byte, MaxMessage)
-	oob := make([]byte, unix.CmsgSpace(4*maxRights))
+	oob := make([]byte, unix.CmsgSpace(4*MaxRights))
 	var n, oobn, flags int
 	for {
 		n, oobn, flags, _, err = unix.Recvmsg(s.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
