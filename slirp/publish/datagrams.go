@@ -57,7 +57,9 @@ func (s *Server) inbound(d *door) {
 				return nil // of that client, who will try again: no network is expected to be better
 			}
 		}
-		f.inner.Write(buf[:n]) // a full or refusing socket inside drops it, as UDP does
+		if _, err := f.inner.Write(buf[:n]); errors.Is(err, unix.ECONNREFUSED) {
+			f.inner.Write(buf[:n]) // that was about the one before
+		}
 		return nil
 	}
 	for {
@@ -116,7 +118,7 @@ func (s *Server) receive(c net.Conn, take func(buf []byte) error) {
 		if err == nil {
 			failures = -1
 		}
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, errMoved) {
 			return
 		}
 	}

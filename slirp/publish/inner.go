@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -216,6 +217,15 @@ func (c *tcpConn) Close() error {
 type udpConn struct {
 	*net.UDPConn
 	release func()
+	refused func() bool // may be nil
+}
+
+func (c *udpConn) Read(b []byte) (int, error) {
+	n, err := c.UDPConn.Read(b)
+	if errors.Is(err, unix.ECONNREFUSED) && c.refused != nil && c.refused() {
+		err = errMoved
+	}
+	return n, err
 }
 
 func (c *udpConn) Close() error {

@@ -38,11 +38,28 @@ func (n *netlink) close() {
 //
 //	ip rule add priority 100 ipproto tcp sport 80-80 lookup 100
 func (n *netlink) addRule(family, proto, table int, low, high uint16) error {
+	return n.rule(family, proto, table, unix.FRA_SPORT_RANGE, low, high)
+}
+
+// addUnreachableRule does so with the message that there is no such UDP port. A rule
+// has no words for it, but the kernel compares what would be the destination port,
+// and has an ICMP message's type and code there.
+//
+//	ip rule add priority 100 ipproto icmp dport 771 lookup 101
+func (n *netlink) addUnreachableRule(family, table int) error {
+	proto, message := unix.IPPROTO_ICMP, uint16(3<<8|3)
+	if family == unix.AF_INET6 {
+		proto, message = unix.IPPROTO_ICMPV6, 1<<8|4
+	}
+	return n.rule(family, proto, table, unix.FRA_DPORT_RANGE, message, message)
+}
+
+func (n *netlink) rule(family, proto, table int, ports, low, high uint16) error {
 	n.begin(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	n.buf = append(n.buf, byte(family), 0, 0, 0, byte(table), 0, 0, unix.FR_ACT_TO_TBL, 0, 0, 0, 0) // struct fib_rule_hdr
 	n.attr(unix.FRA_PRIORITY, binary.NativeEndian.AppendUint32(nil, rulePriority))
 	n.attr(unix.FRA_IP_PROTO, []byte{byte(proto)})
-	n.attr(unix.FRA_SPORT_RANGE, binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, low), high))
+	n.attr(ports, binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint16(nil, low), high))
 	return n.done()
 }
 

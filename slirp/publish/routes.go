@@ -34,6 +34,7 @@ const (
 // the kernel of the container's namespace, made when they are first needed:
 //
 //	rule  ipproto tcp sport 80 → table 100         for each published port
+//	      (and ICMP's "port unreachable" → table 101)
 //	      table 100: local 203.0.113.7 dev lo      for each client that is being served
 //
 // A rule with a default route would do, too, and would cut off what the
@@ -158,6 +159,10 @@ func (r *routes) rule(proto, family int, port uint16) error {
 	}
 	r.rules[add] = true
 	r.ports++
+	if told := (rule{family: family, proto: unix.IPPROTO_ICMP}); proto == unix.IPPROTO_UDP && !r.rules[told] {
+		r.rules[told] = true
+		r.nl.addUnreachableRule(family, tableUDP) // without it, a refused datagram is one that was lost
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,8 +31,9 @@ type Sockets struct {
 	prepare func() (*routes, error) // once, with the first connection
 	lose    sync.Once
 
-	mu    sync.Mutex
-	flows map[flow]bool // UDP sockets that are bound to their client's port
+	mu      sync.Mutex
+	flows   map[flow]bool       // UDP sockets that are bound to their client's port
+	refused map[uint16]refusing // by port
 }
 
 // A flow is what makes a UDP socket inside unlike any other.
@@ -40,12 +42,20 @@ type flow struct {
 	port uint16
 }
 
+// refusing is where nobody listened for datagrams.
+type refusing struct {
+	addr netip.Addr
+	when time.Time
+}
+
+var errMoved = errors.New("nobody listens on this address of the container")
+
 // NewSockets makes connections to a container that has these addresses, the first
 // of each family being the one that is dialled. The gateways stand for clients
 // whose own address cannot be used inside: those in networks are, besides
 // loopback and link-local ones.
 func NewSockets(ns Thread, addrs, gateways []netip.Addr, networks []netip.Prefix) *Sockets {
-	s := &Sockets{addrs: addrs, gateways: gateways, networks: networks, flows: map[flow]bool{}}
+	s := &Sockets{addrs: addrs, gateways: gateways, networks: networks, flows: map[flow]bool{}, refused: map[uint16]refusing{}}
 	s.stock = stock{ns: ns, kept: map[kind][]int{}}
 	s.prepare = sync.OnceValues(func() (*routes, error) { return openRoutes(ns) })
 	return s
@@ -75,12 +85,37 @@ func (s *Sockets) DialTCP(ctx context.Context, client netip.AddrPort, port uint1
 	return nil, err
 }
 
-// DialUDP makes a connected UDP socket towards a port of the container.
+// DialUDP makes a connected UDP socket towards a port of the container. That nobody
+// listens there is only known when something was sent; Read then fails with
+// errMoved, and the next socket goes to the other family.
 func (s *Sockets) DialUDP(ctx context.Context, client netip.AddrPort, port uint16) (net.Conn, error) {
-	for _, dst := range s.destinations(client.Addr()) {
-		return s.dial(ctx, unix.IPPROTO_UDP, client, netip.AddrPortFrom(dst, port))
+	list := s.destinations(client.Addr())
+	if len(list) == 0 {
+		return nil, unix.ENETUNREACH
 	}
-	return nil, unix.ENETUNREACH
+	dst, other := list[0], list[len(list)-1]
+	s.mu.Lock()
+	if s.refused[port].addr == dst {
+		dst, other = other, dst
+	}
+	s.mu.Unlock()
+	c, err := s.dial(ctx, unix.IPPROTO_UDP, client, netip.AddrPortFrom(dst, port))
+	if udp, ok := c.(*udpConn); ok && dst != other {
+		udp.refused = func() bool { return s.move(port, dst) }
+	}
+	return c, err
+}
+
+// move has the next datagrams go to the other family, unless that was so a moment ago.
+func (s *Sockets) move(port uint16, from netip.Addr) bool {
+	const moment = 5 * time.Second
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.refused[port]; ok && time.Since(last.when) < moment {
+		return false
+	}
+	s.refused[port] = refusing{from, time.Now()}
+	return true
 }
 
 // destinations are the container's addresses, at most one of a family, the one to
