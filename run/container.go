@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,6 +118,12 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	network, err := probe.Network(e.Facts, c.Flags.Network.Name)
 	if err != nil {
 		return nil, err
+	}
+	if network.Rung != probe.NetHost && network.Rung != probe.NetNone {
+		return nil, fault.New("host and none are what there is now", "network %q is not supported yet", cmp.Or(c.Flags.Network.Arg, c.Flags.Network.Name))
+	}
+	if text := network.Notice(); text != "" {
+		e.Notice(text)
 	}
 	p.network = string(network.Rung)
 	var fs unix.Statfs_t
@@ -297,7 +304,11 @@ func (p *preparation) facts() (*plan.Facts, error) {
 			return seccomp.Load(path, caps)
 		},
 	}
-	f.Resolv, _ = os.ReadFile("/etc/resolv.conf")
+	var err error
+	if f.Net, err = plan.Network(p.image, &p.Flags, p.netFacts()); err != nil {
+		return nil, err
+	}
+	f.Resolv, _ = os.ReadFile(resolvConf)
 	f.Hosts, _ = os.ReadFile("/etc/hosts")
 	if p.Flags.Privileged {
 		f.HostDevices = hostDevices()

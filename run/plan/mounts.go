@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
@@ -222,53 +221,4 @@ func (p *Plan) files(_ *v1.ImageConfig, f *Flags, h *Facts) error {
 		add("hostname", p.Spec.Hostname+"\n")
 	}
 	return nil
-}
-
-// resolv is the host's resolv.conf with what was asked in place of its own.
-func resolv(f *Flags, h *Facts) string {
-	var b strings.Builder
-	for line := range strings.Lines(string(h.Resolv)) {
-		word, _, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(line, "\t", " ")), " ")
-		switch {
-		case word == "nameserver" && len(f.DNS) > 0,
-			(word == "search" || word == "domain") && len(f.Search) > 0,
-			word == "options" && len(f.DNSOpts) > 0:
-			continue
-		}
-		b.WriteString(strings.TrimSuffix(line, "\n") + "\n")
-	}
-	if len(f.Search) > 0 && !slices.Equal(f.Search, []string{"."}) {
-		fmt.Fprintf(&b, "search %s\n", strings.Join(f.Search, " "))
-	}
-	for _, s := range f.DNS {
-		fmt.Fprintf(&b, "nameserver %s\n", s)
-	}
-	if len(f.DNSOpts) > 0 {
-		fmt.Fprintf(&b, "options %s\n", strings.Join(f.DNSOpts, " "))
-	}
-	return b.String()
-}
-
-// hosts begins with the host's names where the network is the host's.
-func hosts(hostname string, f *Flags, h *Facts) string {
-	var b strings.Builder
-	if h.Network == "host" && len(h.Hosts) > 0 {
-		b.Write(h.Hosts)
-		if !strings.HasSuffix(b.String(), "\n") {
-			b.WriteByte('\n')
-		}
-	} else {
-		b.WriteString("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
-	}
-	for _, a := range f.AddHosts {
-		ip := a.IP
-		if ip == option.HostGateway {
-			ip = "127.0.0.1" // with the host's network this is the host
-		}
-		fmt.Fprintf(&b, "%s\t%s\n", ip, a.Name)
-	}
-	if hostname != "" {
-		fmt.Fprintf(&b, "127.0.1.1\t%s\n", hostname)
-	}
-	return b.String()
 }

@@ -24,10 +24,10 @@ func (p *Plan) namespaces(_ *v1.ImageConfig, f *Flags, h *Facts) error {
 	switch {
 	case f.Hostname != "" && !private:
 		return fault.New("leave one of them away", "--hostname and --uts host exclude each other")
-	case f.Hostname != "":
-		p.Spec.Hostname = f.Hostname
+	case private && h.Net.shared() != nil:
+		p.Spec.Hostname = h.Net.shared().Hostname
 	case private:
-		p.Spec.Hostname = h.ID[:12]
+		p.Spec.Hostname = hostname(f, h.ID, h.Hostname)
 	}
 	p.Spec.Linux.Sysctl = map[string]string{}
 	for _, s := range f.Sysctls {
@@ -60,7 +60,7 @@ func Namespaces(f *Flags, network string, cgroup2 bool) ([]specs.LinuxNamespaceT
 			return nil, fault.New("private and host are possible now", "%s %s is not supported yet", n.flag, n.mode.Name)
 		}
 	}
-	if network != "host" {
+	if OwnNetwork(network) {
 		own = append(own, specs.NetworkNamespace)
 	}
 	if cgroup2 {
@@ -68,6 +68,10 @@ func Namespaces(f *Flags, network string, cgroup2 bool) ([]specs.LinuxNamespaceT
 	}
 	return own, nil
 }
+
+// OwnNetwork tells whether a rung of the network ladder gives the container a
+// network namespace of its own.
+func OwnNetwork(rung string) bool { return rung != "host" && rung != option.Container }
 
 // CloneFlags is the clone(2) flags of init. The user namespace is the monitor's,
 // the mount namespace is made by init itself.

@@ -58,11 +58,16 @@ type Flags struct {
 	StopSignal  string
 	StopTimeout *time.Duration
 
-	Network option.Mode
-	Pid     option.Mode
-	IPC     option.Mode
-	UTS     option.Mode
-	Userns  option.Userns
+	Network    option.Networks
+	Publish    []option.Publish
+	PublishAll bool          // every port that the image or Expose names
+	Expose     []option.Port // of which only PublishAll makes anything
+	Pcap       string        // file for a packet capture
+
+	Pid    option.Mode
+	IPC    option.Mode
+	UTS    option.Mode
+	Userns option.Userns
 }
 
 // Facts is what the plan must know of the host and of what was decided before.
@@ -70,7 +75,8 @@ type Facts struct {
 	ID       string // the container's, 64 hexadecimal digits
 	Map      idmap.Map
 	SingleID bool   // the single-id rung: a seccomp filter plays the other ids
-	Network  string // the rung of the network ladder: "host" or "none"
+	Network  string // the rung of the network ladder
+	Net      *Net   // what Network decided; nil: nothing but the rung
 
 	Hostname   string // the host's
 	Resolv     []byte // the host's /etc/resolv.conf
@@ -127,6 +133,9 @@ func New(image *v1.ImageConfig, f *Flags, h *Facts) (*Plan, error) {
 		Reaper: f.Init, Remove: f.Remove, SingleID: h.SingleID,
 	}
 	p.Notices = append(p.Notices, f.Security.Notices...)
+	if h.Net != nil {
+		p.Notices = append(p.Notices, h.Net.Notices...)
+	}
 	for _, step := range []func(*v1.ImageConfig, *Flags, *Facts) error{
 		p.identity, p.namespaces, p.process, p.privileges, p.limits, p.mounts, p.userMounts, p.files, p.hide, p.annotate,
 	} {

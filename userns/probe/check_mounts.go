@@ -49,7 +49,7 @@ func (f *Facts) checkFuse() Check {
 
 func (f *Facts) checkTun() Check {
 	o := f.h.Try(Trial{Name: "tun", Map: true, Flags: inside | unix.CLONE_NEWNET})
-	return f.device("/dev/net/tun", "tun", o, "tap devices can be made in a network namespace")
+	return f.device(tunPath, "tun", o, "tap devices can be made in a network namespace")
 }
 
 // device explains the outcome of a trial with a device node.
@@ -60,14 +60,9 @@ func (f *Facts) device(path, module string, o Outcome, fine string) Check {
 		return ok(fine)
 	case o.Step == "start" || o.Step == "mount" || o.Step == "map" || o.Step == "child":
 		return missed(fact, errText(o.Err), "")
-	case errors.Is(o.Err, unix.ENOENT):
-		return missed(fact, path+" does not exist", "modprobe "+module+", or give the outer container --device "+path)
-	case errors.Is(o.Err, unix.ENXIO), errors.Is(o.Err, unix.ENODEV):
-		return missed(fact, "the kernel has no driver for it", "modprobe "+module)
-	case o.Step == "open" && errors.Is(o.Err, unix.EACCES):
-		return missed(fact, f.User()+" may not open "+path, "chmod 0666 "+path+" (and a udev rule, to keep it)")
-	case o.Step == "open" && errors.Is(o.Err, unix.EPERM):
-		return missed(fact, "the device cgroup of an outer container forbids it", "give the outer container --device "+path)
+	case o.Step == "open" || errors.Is(o.Err, unix.ENOENT) || errors.Is(o.Err, unix.ENXIO) || errors.Is(o.Err, unix.ENODEV):
+		reason, remedy := f.explainDevice(path, module, o.Err)
+		return missed(fact, reason, remedy)
 	}
 	return missed(fact, errText(o.Err), "")
 }

@@ -36,6 +36,7 @@ type Facts struct {
 	usernsTry  memo[Outcome]
 	procTrial  memo[Outcome]
 	ovlTrial   memo[Outcome]
+	tun        memo[error]
 }
 
 // New gives the facts of a host; New(Host{}) those of this machine.

@@ -29,6 +29,7 @@ type Host struct {
 	Xattr    func(path, name string, buf []byte) (int, error)
 	Mkdir    func(path string, mode uint32) error
 	Readlink func(path string) (string, error)
+	Open     func(path string) error // for reading and writing; it is closed again
 
 	Caps       func() (effective uint64, err error) // of this thread
 	Bounding   func(capability uintptr) bool        // is it in the bounding set
@@ -130,6 +131,17 @@ func (h *Host) fillFiles() {
 			var buf [256]byte
 			n, err := unix.Readlink(root+p, buf[:])
 			return string(buf[:max(n, 0)]), err
+		}
+	}
+	if h.Open == nil {
+		h.Open = func(p string) error {
+			return noEINTR(func() error {
+				fd, err := unix.Open(root+p, unix.O_RDWR|unix.O_CLOEXEC, 0)
+				if err == nil {
+					unix.Close(fd)
+				}
+				return err
+			})
 		}
 	}
 	if h.Mkdir == nil {

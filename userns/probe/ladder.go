@@ -18,8 +18,13 @@ const (
 	Subordinate Rung = "subordinate"
 	Single      Rung = "single"
 	// network
-	NetHost Rung = "host"
-	NetNone Rung = "none"
+	NetSlirp       Rung = "slirp" // the embedded stack
+	NetHost        Rung = "host"
+	NetNone        Rung = "none"
+	NetNamed       Rung = "network" // the embedded stack, as a member of user-defined networks
+	NetContainer   Rung = "container"
+	NetPasta       Rung = "pasta"
+	NetSlirp4netns Rung = "slirp4netns"
 	// root filesystem
 	Overlay Rung = "overlay"
 	Copy    Rung = "copy"
@@ -75,26 +80,6 @@ func hint(err error) string {
 
 func badPin(flag, pin string, known ...string) error {
 	return fault.New("use one of: "+strings.Join(known, ", "), "unknown value %q for %s", pin, flag)
-}
-
-// Network chooses how the container reaches the network. pin is the value of
-// --network: "" and "auto", "host", "none".
-func Network(_ *Facts, pin string) (Choice, error) {
-	c := Choice{Ladder: "network"}
-	switch pin {
-	case "", "auto":
-		c.Rung, c.Reason = NetHost, "the container shares the host's network"
-		c.miss("stack", "this version of rl has no network stack of its own yet", "")
-	case "host":
-		c.Rung, c.Reason = NetHost, "asked for"
-	case "none":
-		c.Rung, c.Reason = NetNone, "asked for"
-	case "stack", "pasta", "slirp4netns", "bridge":
-		return c, fault.New("use --network host or --network none", "--network %s: this version of rl cannot do that yet", pin)
-	default:
-		return c, badPin("--network", pin, "host", "none")
-	}
-	return c, nil
 }
 
 // Proc chooses how /proc of the container is made, by mounting one in a

@@ -108,7 +108,7 @@ func (t *test) proc() {
 // tun makes a tap device in a network namespace.
 func (t *test) tun() {
 	t.do("open", func() error {
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}

@@ -151,6 +151,27 @@ func (f *Facts) installShadow() string {
 	return "install newuidmap and newgidmap (package uidmap on Debian and Ubuntu, shadow-utils on Fedora, shadow on Arch and SUSE)"
 }
 
+// install is the line that installs a package which has one name on every
+// distribution.
+func (f *Facts) install(name, otherwise string) string {
+	os := f.OSRelease()
+	for id := range strings.FieldsSeq(os["ID"] + " " + os["ID_LIKE"]) {
+		switch id {
+		case "debian", "ubuntu":
+			return "apt-get install " + name
+		case "fedora", "rhel", "centos":
+			return "dnf install " + name
+		case "arch":
+			return "pacman -S " + name
+		case "suse", "opensuse", "sles":
+			return "zypper install " + name
+		case "alpine":
+			return "apk add " + name
+		}
+	}
+	return otherwise
+}
+
 // OSRelease is /etc/os-release as key and value.
 func (f *Facts) OSRelease() map[string]string {
 	return f.osRelease.get(func() map[string]string {

@@ -13,7 +13,7 @@ import (
 // values check settings whose text must be one of a few.
 var values = map[string]func(string) error{
 	"run.pull":    func(s string) error { _, err := option.ParsePull(s); return err },
-	"run.network": func(s string) error { _, err := option.ParseNetwork(s); return err },
+	"run.network": func(s string) error { _, err := option.ParseNetworks([]string{s}); return err },
 	"run.userns":  func(s string) error { _, err := option.ParseUserns(s); return err },
 	"run.pid":     func(s string) error { _, err := option.ParsePid(s); return err },
 	"run.ipc":     func(s string) error { _, err := option.ParseIPC(s); return err },

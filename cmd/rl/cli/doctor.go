@@ -72,7 +72,7 @@ func (c *doctorCmd) try(a *app) error {
 		out <- b.Bytes()
 	}()
 	code, err := e.Run(a.ctx, &run.Container{Image: img, Name: run.HelloName, Stdio: [3]*os.File{nil, w, w},
-		Flags: plan.Flags{Remove: true, Network: option.Mode{Name: option.None}}})
+		Flags: plan.Flags{Remove: true, Network: option.Networks{Mode: option.Mode{Name: option.None}}}})
 	w.Close()
 	text := <-out
 	switch {

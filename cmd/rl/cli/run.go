@@ -21,51 +21,59 @@ import (
 type runCmd struct {
 	Image []string `arg:"" optional:"" passthrough:"partial" predictor:"image" help:"Image, then the command and its arguments."`
 
-	AddHost     []string `sep:"none" placeholder:"NAME:IP" help:"Line for /etc/hosts."`
-	CapAdd      []string `placeholder:"CAP" help:"Capability to add to docker's fourteen."`
-	CapDrop     []string `placeholder:"CAP" help:"Capability to drop; ALL is all."`
-	Cidfile     string   `placeholder:"FILE" help:"Write the container's id to a file, which must not exist."`
-	DetachKeys  string   `default:"ctrl-p,ctrl-q" help:"Keys that leave a container with a terminal running."`
-	Device      []string `sep:"none" placeholder:"HOST[:CONTAINER]" help:"Device of the host."`
-	Dns         []string `name:"dns" placeholder:"IP" help:"Name server."`
-	DnsOption   []string `name:"dns-option" aliases:"dns-opt" placeholder:"OPTION" help:"Option for /etc/resolv.conf."`
-	DnsSearch   []string `name:"dns-search" placeholder:"DOMAIN" help:"Search domain; . is none."`
-	Entrypoint  *string  `placeholder:"CMD" help:"Run this instead of the image's entry point; \"\" is none."`
-	Env         []string `short:"e" sep:"none" placeholder:"NAME[=VALUE]" help:"Environment variable; without a value, the caller's."`
-	EnvFile     []string `sep:"none" placeholder:"FILE" help:"File of environment variables."`
-	GroupAdd    []string `placeholder:"GROUP" help:"Further group of the workload; keep-groups keeps the caller's."`
-	Hostname    string   `short:"h" placeholder:"NAME" help:"Host name of the container."`
-	Init        bool     `help:"Run a small pid 1 that reaps and hands signals on."`
-	Interactive bool     `short:"i" help:"Keep standard input open."`
-	Ipc         string   `placeholder:"MODE" help:"private, host or none."`
-	Label       []string `short:"l" sep:"none" placeholder:"KEY=VALUE" help:"Label."`
-	LabelFile   []string `sep:"none" placeholder:"FILE" help:"File of labels."`
-	Mount       []string `sep:"none" placeholder:"SPEC" help:"type=bind|tmpfs,source=DIR,target=DIR[,readonly]…"`
-	Name        string   `placeholder:"NAME" help:"Name of the container."`
-	Network     string   `aliases:"net" placeholder:"MODE" env:"RL_NETWORK" help:"host or none."`
-	OomScoreAdj string   `name:"oom-score-adj" placeholder:"N" help:"How gladly the kernel kills the workload for memory, -1000 to 1000."`
-	Pid         string   `placeholder:"MODE" help:"private or host."`
-	Platform    string   `placeholder:"OS/ARCH" help:"Platform of the image to pull."`
-	Privileged  bool     `help:"All capabilities over the container's own namespaces, no seccomp, nothing masked."`
-	Pull        string   `default:"missing" placeholder:"POLICY" env:"RL_PULL" help:"When to fetch the image: missing, always or never."`
-	ReadOnly    bool     `help:"Make the root file system read-only."`
-	Rm          bool     `help:"Remove the container when it ends."`
-	Rootfs      string   `placeholder:"DIR" help:"Run in this directory instead of an image; changes stay in it."`
-	SecurityOpt []string `sep:"none" placeholder:"OPT" help:"seccomp=FILE|unconfined, no-new-privileges, mask=…, unmask=…"`
-	ShmSize     string   `placeholder:"SIZE" help:"Size of /dev/shm (64m)."`
-	SigProxy    bool     `default:"true" negatable:"" help:"Hand signals on to the workload."`
-	StopSignal  string   `placeholder:"SIGNAL" help:"Signal that asks the workload to end."`
-	StopTimeout *int     `placeholder:"SECONDS" help:"How long to wait after that signal."`
-	Sysctl      []string `sep:"none" placeholder:"NAME=VALUE" help:"Kernel parameter of the container's namespaces."`
-	Tmpfs       []string `sep:"none" placeholder:"DIR[:OPTIONS]" help:"Memory file system."`
-	Tty         bool     `short:"t" help:"Give the workload a terminal."`
-	Ulimit      []string `placeholder:"NAME=SOFT[:HARD]" help:"Resource limit."`
-	Umask       string   `placeholder:"OCTAL" help:"File mode mask of the workload."`
-	User        string   `short:"u" placeholder:"USER[:GROUP]" help:"User of the workload, by name or number."`
-	Userns      string   `placeholder:"MODE" help:"keep-id[:uid=N,gid=N], host, or a rung: auto, subids, single."`
-	Uts         string   `placeholder:"MODE" help:"private or host."`
-	Volume      []string `short:"v" sep:"none" placeholder:"[SRC:]DIR[:OPTS]" help:"Directory or file of the host."`
-	Workdir     string   `short:"w" placeholder:"DIR" help:"Working directory of the workload."`
+	AddHost      []string `sep:"none" placeholder:"NAME:IP" help:"Line for /etc/hosts."`
+	CapAdd       []string `placeholder:"CAP" help:"Capability to add to docker's fourteen."`
+	CapDrop      []string `placeholder:"CAP" help:"Capability to drop; ALL is all."`
+	Cidfile      string   `placeholder:"FILE" help:"Write the container's id to a file, which must not exist."`
+	DetachKeys   string   `default:"ctrl-p,ctrl-q" help:"Keys that leave a container with a terminal running."`
+	Device       []string `sep:"none" placeholder:"HOST[:CONTAINER]" help:"Device of the host."`
+	Dns          []string `name:"dns" placeholder:"IP" help:"Name server."`
+	DnsOption    []string `name:"dns-option" aliases:"dns-opt" placeholder:"OPTION" help:"Option for /etc/resolv.conf."`
+	DnsSearch    []string `name:"dns-search" placeholder:"DOMAIN" help:"Search domain; . is none."`
+	Entrypoint   *string  `placeholder:"CMD" help:"Run this instead of the image's entry point; \"\" is none."`
+	Env          []string `short:"e" sep:"none" placeholder:"NAME[=VALUE]" help:"Environment variable; without a value, the caller's."`
+	EnvFile      []string `sep:"none" placeholder:"FILE" help:"File of environment variables."`
+	GroupAdd     []string `placeholder:"GROUP" help:"Further group of the workload; keep-groups keeps the caller's."`
+	Expose       []string `sep:"none" placeholder:"PORT[/PROTO]" help:"Port that -P publishes beside the image's own."`
+	Hostname     string   `short:"h" placeholder:"NAME" help:"Host name of the container."`
+	Init         bool     `help:"Run a small pid 1 that reaps and hands signals on."`
+	Interactive  bool     `short:"i" help:"Keep standard input open."`
+	Ip           string   `name:"ip" placeholder:"ADDRESS" help:"IPv4 address of the container."`
+	Ip6          string   `name:"ip6" placeholder:"ADDRESS" help:"IPv6 address of the container."`
+	Ipc          string   `placeholder:"MODE" help:"private, host or none."`
+	Label        []string `short:"l" sep:"none" placeholder:"KEY=VALUE" help:"Label."`
+	LabelFile    []string `sep:"none" placeholder:"FILE" help:"File of labels."`
+	MacAddress   string   `placeholder:"MAC" help:"Link address of the container."`
+	Mount        []string `sep:"none" placeholder:"SPEC" help:"type=bind|tmpfs,source=DIR,target=DIR[,readonly]…"`
+	Name         string   `placeholder:"NAME" help:"Name of the container."`
+	Network      []string `aliases:"net" sep:"none" placeholder:"MODE" env:"RL_NETWORK" help:"slirp[:OPTIONS], host, none, container:NAME, pasta, slirp4netns, or networks made by rl network."`
+	NetworkAlias []string `aliases:"net-alias" placeholder:"NAME" help:"Further name in the user-defined network."`
+	OomScoreAdj  string   `name:"oom-score-adj" placeholder:"N" help:"How gladly the kernel kills the workload for memory, -1000 to 1000."`
+	Pcap         string   `placeholder:"FILE" help:"Write what the embedded network carries to a file, for tcpdump or tshark."`
+	Pid          string   `placeholder:"MODE" help:"private or host."`
+	Platform     string   `placeholder:"OS/ARCH" help:"Platform of the image to pull."`
+	Privileged   bool     `help:"All capabilities over the container's own namespaces, no seccomp, nothing masked."`
+	Publish      []string `short:"p" sep:"none" placeholder:"[[IP:]PORT:]PORT[/PROTO]" help:"Reach a port of the container through one of the host; ranges a-b; without a host port, a free one."`
+	PublishAll   bool     `short:"P" help:"Publish every port that the image exposes, each on a free one."`
+	Pull         string   `default:"missing" placeholder:"POLICY" env:"RL_PULL" help:"When to fetch the image: missing, always or never."`
+	ReadOnly     bool     `help:"Make the root file system read-only."`
+	Rm           bool     `help:"Remove the container when it ends."`
+	Rootfs       string   `placeholder:"DIR" help:"Run in this directory instead of an image; changes stay in it."`
+	SecurityOpt  []string `sep:"none" placeholder:"OPT" help:"seccomp=FILE|unconfined, no-new-privileges, mask=…, unmask=…"`
+	ShmSize      string   `placeholder:"SIZE" help:"Size of /dev/shm (64m)."`
+	SigProxy     bool     `default:"true" negatable:"" help:"Hand signals on to the workload."`
+	StopSignal   string   `placeholder:"SIGNAL" help:"Signal that asks the workload to end."`
+	StopTimeout  *int     `placeholder:"SECONDS" help:"How long to wait after that signal."`
+	Sysctl       []string `sep:"none" placeholder:"NAME=VALUE" help:"Kernel parameter of the container's namespaces."`
+	Tmpfs        []string `sep:"none" placeholder:"DIR[:OPTIONS]" help:"Memory file system."`
+	Tty          bool     `short:"t" help:"Give the workload a terminal."`
+	Ulimit       []string `placeholder:"NAME=SOFT[:HARD]" help:"Resource limit."`
+	Umask        string   `placeholder:"OCTAL" help:"File mode mask of the workload."`
+	User         string   `short:"u" placeholder:"USER[:GROUP]" help:"User of the workload, by name or number."`
+	Userns       string   `placeholder:"MODE" help:"keep-id[:uid=N,gid=N], host, or a rung: auto, subids, single."`
+	Uts          string   `placeholder:"MODE" help:"private or host."`
+	Volume       []string `short:"v" sep:"none" placeholder:"[SRC:]DIR[:OPTS]" help:"Directory or file of the host."`
+	Workdir      string   `short:"w" placeholder:"DIR" help:"Working directory of the workload."`
 }
 
 // Help is what stands below the flags.
@@ -259,23 +267,6 @@ func (c *runCmd) environment(f *plan.Flags) error {
 		f.Env = append(f.Env, vars...)
 	}
 	return each(c.Env, func(s string) (option.Env, error) { return option.ParseEnv(s, os.LookupEnv) }, &f.Env)
-}
-
-func (c *runCmd) networking(f *plan.Flags) (err error) {
-	if f.Network, err = option.ParseNetwork(c.Network); err != nil {
-		return err
-	}
-	switch f.Network.Name {
-	case option.NetDefault:
-		f.Network.Name = ""
-	case option.Host, option.None:
-	default:
-		return fault.New("host and none are what there is now", "network %q is not supported yet", c.Network)
-	}
-	if err := each(c.AddHost, option.ParseAddHost, &f.AddHosts); err != nil {
-		return err
-	}
-	return each(c.Dns, option.ParseDNS, &f.DNS)
 }
 
 func (c *runCmd) modes(f *plan.Flags) (err error) {

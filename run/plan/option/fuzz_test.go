@@ -210,7 +210,7 @@ func FuzzValues(f *testing.F) {
 		check(err, ns.Mode != "", ns)
 		timeout, err := option.ParseStopTimeout(s)
 		check(err, timeout >= -1, timeout)
-		for _, parse := range []func(string) (option.Mode, error){option.ParseNetwork, option.ParsePid, option.ParseIPC, option.ParseUTS} {
+		for _, parse := range []func(string) (option.Mode, error){option.ParsePid, option.ParseIPC, option.ParseUTS} {
 			mode, err := parse(s)
 			check(err, mode.Name != "", mode)
 		}
@@ -230,5 +230,60 @@ func FuzzValues(f *testing.F) {
 		check(err, true, nil)
 		_, err = option.ParseLabel(s)
 		check(err, true, nil)
+	})
+}
+
+// FuzzPublish: what is let through has ports in their ranges, and written as -p
+// reads back as the same.
+func FuzzPublish(f *testing.F) {
+	for _, s := range []string{"80", "8080:80/udp", "[::1]:8000-8003:80-83", "1.2.3.4::53", "8080-8090:80", "::80", "0:80"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if _, err := option.ParseExpose(s); err != nil {
+			oneLine(t, err)
+		}
+		list, err := option.ParsePublish(s)
+		if err != nil {
+			oneLine(t, err)
+			return
+		}
+		for _, p := range list {
+			if p.ContainerPort == 0 || p.HostEnd < p.HostPort || p.HostPort == 0 && p.HostEnd != 0 || p.Proto != "tcp" && p.Proto != "udp" {
+				t.Errorf("%q gives %+v", s, p)
+			}
+			again, err := option.ParsePublish(p.String())
+			if err != nil || len(again) != 1 || again[0] != p {
+				t.Errorf("%q: %q reads back as %v, %v", s, p, again, err)
+			}
+		}
+	})
+}
+
+// FuzzNetworks: a mode that was let through has what belongs to it and nothing of
+// another's.
+func FuzzNetworks(f *testing.F) {
+	for _, s := range []string{"slirp:mtu=1500,cidr=10.0.2.0/24,ipv6=on", "mynet:ip=10.89.0.5,alias=x", `name=a1,"alias=x"`, "container:x", "pasta:-t,80", "host"} {
+		f.Add(s, "b1")
+	}
+	f.Fuzz(func(t *testing.T, s, second string) {
+		n, err := option.ParseNetworks([]string{s, second})
+		if err != nil {
+			oneLine(t, err)
+			if n, err = option.ParseNetworks([]string{s}); err != nil {
+				oneLine(t, err)
+				return
+			}
+		}
+		c := n.Slirp.CIDR
+		if (n.Name == option.NetNamed) != (len(n.Members) > 0) || n.Slirp.MTU != 0 && (n.Slirp.MTU < 68 || n.Slirp.MTU > 65520) ||
+			c.IsValid() && (c != c.Masked() || c.Bits() > 25) {
+			t.Errorf("%q gives %+v", s, n)
+		}
+		for _, m := range n.Members {
+			if strings.ContainsAny(m.Network, "/ :,=\x00") || m.MAC[0]&1 != 0 || m.IP.IsValid() && !m.IP.Is4() || m.IP6.IsValid() && !m.IP6.Is6() {
+				t.Errorf("%q gives the member %+v", s, m)
+			}
+		}
 	})
 }

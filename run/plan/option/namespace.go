@@ -10,49 +10,9 @@ const (
 	Container = "container" // it shares another container's
 )
 
-// Modes of --network beside Host, None, Private and Container.
-const (
-	NetDefault     = "default" // nothing was said: the best there is
-	NetBridge      = "bridge"
-	NetSlirp       = "slirp" // the embedded user-mode stack
-	NetPasta       = "pasta" // pasta(1); Arg is its options
-	NetSlirp4netns = "slirp4netns"
-	NetPath        = "ns"      // a namespace by its path in Arg
-	NetNamed       = "network" // a network by its name in Arg
-)
-
 // Mode is a namespace's mode and what stands behind its colon: a container, a
-// path, options, or the name of a network.
+// path, or the name of a network.
 type Mode struct{ Name, Arg string }
-
-// ParseNetwork reads --network. It knows all modes of docker and podman, so that
-// whoever cannot do one says "not yet" and not "no such".
-func ParseNetwork(s string) (Mode, error) {
-	const kind = "network"
-	name, arg, hasArg := strings.Cut(s, ":")
-	switch name {
-	case "":
-		if !hasArg {
-			return Mode{Name: NetDefault}, nil
-		}
-	case Host, None, Private, NetDefault, NetBridge, NetSlirp:
-		if !hasArg {
-			return Mode{Name: name}, nil
-		}
-	case NetPasta, NetSlirp4netns:
-		return Mode{name, arg}, nil
-	case Container, NetPath:
-		if arg != "" {
-			return Mode{name, arg}, nil
-		}
-		return Mode{}, bad(kind, s, "write "+name+":NAME", name, " needs a name after the colon")
-	default:
-		if isName(s) {
-			return Mode{NetNamed, s}, nil
-		}
-	}
-	return Mode{}, bad(kind, s, "modes are host, none, bridge, slirp, pasta, container:NAME, ns:PATH, or the name of a network", "no such mode")
-}
 
 // ParsePid reads --pid: private (the default), host, container:NAME or ns:PATH.
 func ParsePid(s string) (Mode, error) {

@@ -8,24 +8,6 @@ import (
 )
 
 func TestParseModes(t *testing.T) {
-	table(t, option.ParseNetwork, []row[option.Mode]{
-		{in: "", want: option.Mode{Name: option.NetDefault}},
-		{in: "host", want: option.Mode{Name: option.Host}},
-		{in: "none", want: option.Mode{Name: option.None}},
-		{in: "bridge", want: option.Mode{Name: option.NetBridge}},
-		{in: "slirp", want: option.Mode{Name: option.NetSlirp}},
-		{in: "slirp4netns:mtu=1500", want: option.Mode{Name: option.NetSlirp4netns, Arg: "mtu=1500"}},
-		{in: "pasta:-T,5", want: option.Mode{Name: option.NetPasta, Arg: "-T,5"}},
-		{in: "container:web", want: option.Mode{Name: option.Container, Arg: "web"}},
-		{in: "ns:/proc/1/ns/net", want: option.Mode{Name: option.NetPath, Arg: "/proc/1/ns/net"}},
-		{in: "mynet", want: option.Mode{Name: option.NetNamed, Arg: "mynet"}},
-		{in: "host:x", err: "no such mode", hint: "container:NAME"},
-		{in: ":", err: "no such mode"},
-		{in: "container:", err: "needs a name"},
-		{in: "container", err: "needs a name"},
-		{in: "my net", err: "no such mode"},
-		{in: "name=mynet,alias=x", err: "no such mode"},
-	})
 	table(t, option.ParsePid, []row[option.Mode]{
 		{in: "", want: option.Mode{Name: option.Private}},
 		{in: "private", want: option.Mode{Name: option.Private}},

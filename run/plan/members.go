@@ -1,0 +1,47 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+
+	"rl/slirp"
+	"rl/userns/sys/fault"
+)
+
+// members lays out one device for each user-defined network.
+func (n *Net) members(f *Flags, h *NetFacts) error {
+	const most = 10
+	if len(h.Joined) > most {
+		return fault.New("connect it to fewer", "a container can be in %d networks at most", most)
+	}
+	n.Config.Internal = true
+	for k, m := range h.Joined {
+		own := f.Network.Members[k].Own
+		i := slirp.Interface{Name: "eth" + string(rune('0'+k)), MTU: m.MTU, MAC: own.MAC, LAN: &slirp.LAN{Network: m.Network, Dir: m.Dir, ID: h.ID}}
+		if i.MTU == 0 {
+			i.MTU = slirp.DefaultMTU
+		}
+		if i.MAC == [6]byte{} {
+			i.MAC = macOf(m.IP)
+		}
+		i.Addrs = []netip.Prefix{netip.PrefixFrom(m.IP, m.Subnet.Bits())}
+		i.DNS = []netip.Addr{m.Gateway}
+		if m.IP6.IsValid() {
+			i.Addrs = append(i.Addrs, netip.PrefixFrom(m.IP6, m.Subnet6.Bits()))
+			i.DNS = append(i.DNS, m.Gateway6)
+		}
+		if !m.Internal {
+			i.Gateways = slices.Clone(i.DNS)
+			n.Config.Internal = false
+		}
+		for _, name := range append(append(slices.Clone(n.names), own.Aliases...), h.ID[:12]) {
+			if !slices.Contains(i.LAN.Names, name) {
+				i.LAN.Names = append(i.LAN.Names, name)
+			}
+		}
+		n.Config.Interfaces = append(n.Config.Interfaces, i)
+		n.addrs = append(n.addrs, addrsOf(i)...)
+	}
+	n.resolvers = n.Config.Interfaces[0].DNS[:1]
+	return nil
+}
