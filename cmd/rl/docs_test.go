@@ -158,7 +158,7 @@ func TestEveryVerbHasAScript(t *testing.T) {
 		}
 		scripts.Write(text)
 	}
-	for _, verb := range []string{"run", "pull", "images", "rmi", "inspect", "doctor", "version", "completion"} {
+	for _, verb := range []string{"run", "pull", "images", "rmi", "inspect", "network", "doctor", "version", "completion"} {
 		if !regexp.MustCompile(`(?m)^ +` + verb + `\b`).Match(out) {
 			t.Errorf("rl --help does not list %s", verb)
 		}

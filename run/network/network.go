@@ -59,6 +59,12 @@ type Network struct {
 // ErrNotFound says that there is no network of a name or id.
 var ErrNotFound = errors.New("no such network")
 
+// missing is ErrNotFound of one network.
+type missing string
+
+func (m missing) Error() string      { return "network " + string(m) + " not found" }
+func (missing) Is(target error) bool { return target == ErrNotFound }
+
 // reserved are words that mean something else to --network.
 var reserved = []string{"host", "none", "bridge", "default", "slirp", "pasta", "slirp4netns", "container", "ns", "private"}
 
@@ -107,15 +113,15 @@ func (s *Store) Get(text string) (*Network, error) {
 	if Reserved(text) {
 		return nil, fault.New("`rl network ls` lists those that were made", "network %s is built in: there is nothing to show or to change", text)
 	}
-	missing := fault.New("`rl network create "+text+"` makes one, `rl network ls` lists them", "network %s not found: %w", text, ErrNotFound)
+	absent := fault.New("`rl network ls` lists those that there are", "%w", missing(text))
 	if validName(text) {
+		absent.Hint = "`rl network create " + text + "` makes one, `rl network ls` lists those that there are"
 		if n, err := s.read(text); !errors.Is(err, ErrNotFound) {
 			return n, err
 		}
 	}
 	if text == "" || strings.Trim(text, "0123456789abcdef") != "" {
-		missing.Hint = "`rl network ls` lists those that there are"
-		return nil, missing
+		return nil, absent
 	}
 	list, err := s.List()
 	var found []*Network
@@ -132,7 +138,7 @@ func (s *Store) Get(text string) (*Network, error) {
 	case err != nil:
 		return nil, err
 	}
-	return nil, missing
+	return nil, absent
 }
 
 func (s *Store) read(name string) (*Network, error) {

@@ -42,6 +42,8 @@ type grammar struct {
 	Images     imagesCmd     `cmd:"" help:"List images."`
 	Rmi        rmiCmd        `cmd:"" help:"Remove images."`
 	Inspect    inspectCmd    `cmd:"" help:"Show all that is known of images, as JSON."`
+	Network    networkCmd    `cmd:"" help:"Manage networks of containers."`
+	Port       portCmd       `cmd:"" help:"List the published ports of a container, or where one of them is."`
 	Doctor     doctorCmd     `cmd:"" help:"Tell what this machine offers, what rl does with it, and what would help."`
 	Version    versionCmd    `cmd:"" help:"Show the version."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
@@ -141,7 +143,7 @@ func usageError(err error) error {
 	var parse *kong.ParseError
 	hint := "`rl --help` lists the commands"
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-		hint = "`rl " + parse.Context.Selected().Name + " --help` lists what it takes"
+		hint = "`" + parse.Context.Selected().FullPath() + " --help` lists what it takes"
 	}
 	return fault.New(hint, "%s", strings.TrimPrefix(err.Error(), "error: "))
 }

@@ -56,7 +56,7 @@ func format[T any](w io.Writer, text string, rows []T) error {
 	return tw.Flush()
 }
 
-// headings maps each field to its name as a column's head.
+// headings maps each field to its name as a column's head, or to its tag "head".
 func headings(t reflect.Type) map[string]string {
 	m := map[string]string{}
 	for i := range t.NumField() {
@@ -64,6 +64,11 @@ func headings(t reflect.Type) map[string]string {
 		m[name] = strings.ToUpper(name)
 	}
 	m["ID"], m["CreatedSince"] = "IMAGE ID", "CREATED"
+	for i := range t.NumField() {
+		if head := t.Field(i).Tag.Get("head"); head != "" {
+			m[t.Field(i).Name] = head
+		}
+	}
 	return m
 }
 
