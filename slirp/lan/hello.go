@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,16 @@ func (m *Member) check() error {
 		}
 	}
 	return nil
+}
+
+// names makes names as they are looked up, each once.
+func names(list []string) (out []string) {
+	for _, n := range list {
+		if n = strings.ToLower(strings.TrimSuffix(n, ".")); n != "" && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 func unicast(a netip.Addr) bool {

@@ -47,7 +47,7 @@ import (
 // Member is a container as the others of its network see it.
 type Member struct {
 	ID    string
-	Names []string // name, aliases, host name, short id: lower case, no final dot
+	Names []string // name, aliases, host name, short id; Join makes them lower case, as names are compared
 	IP4   netip.Addr
 	IP6   netip.Addr // invalid where the network has no IPv6
 	MAC   [6]byte
@@ -83,6 +83,7 @@ const maxConns = 8192
 // of 10 bytes; it must be non-blocking and stays the caller's. The others that
 // are there are known when Join returns.
 func Join(dir string, self Member, tap *os.File) (*LAN, error) {
+	self.Names = names(self.Names)
 	if err := self.check(); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // segments of 64 KB.
 func TestMembersReachEachOther(t *testing.T) {
 	r := newRig(t)
-	a := r.start(who(2, "alice", "a.net"))
+	a := r.start(who(2, "Alice", "alice", "a.net."))
 	b := r.start(who(3, "bob"))
 	for range 2 { // from both sides
 		if got := a.ask("ping %s", b.IP4); got != "pong" {
@@ -47,7 +47,7 @@ func TestMembersReachEachOther(t *testing.T) {
 	}
 	a.says("10.89.0.3 10.89.0.4", "members")
 	for ask, want := range map[string]string{
-		"lookup alice": "[10.89.0.2 fd89::2] true", "lookup bob": "[10.89.0.3 fd89::3 10.89.0.4 fd89::4] true", "lookup dave": "[] false",
+		"lookup alice": "[10.89.0.2 fd89::2] true", "lookup a.net": "[10.89.0.2 fd89::2] true", "lookup bob": "[10.89.0.3 fd89::3 10.89.0.4 fd89::4] true", "lookup dave": "[] false",
 		"reverse 10.89.0.4": "carol true", "reverse fd89::2": "alice true", "reverse 10.89.0.9": "false",
 	} {
 		if got := a.ask("%s", ask); got != want {
