@@ -20,6 +20,9 @@ const backlog = 4096
 // other.
 const anyTries = 32
 
+// ErrInUse says that somebody has the port.
+var ErrInUse = errors.New("already in use")
+
 // Bind takes the ports with the caller's own privileges, in the caller's network
 // namespace: all of them, or none.
 func Bind(ports []Port) (bound []Bound, err error) {
@@ -198,7 +201,7 @@ func refusal(p Port, addr netip.Addr, err error) error {
 		return fault.New("", "no free port for %d/%s on %s", p.ContainerPort, p.Proto, addr)
 	case errors.Is(err, unix.EADDRINUSE):
 		return fault.New("end who has it (ss -lnp shows them), or publish another port of the host",
-			"%s is already in use", what)
+			"%s is %w", what, ErrInUse)
 	case errors.Is(err, unix.EACCES):
 		return fault.New(fmt.Sprintf("publish a port from 1024 on, as -p %d:%d; or let an administrator run\n"+
 			"sysctl net.ipv4.ip_unprivileged_port_start=%d", 8000+int(p.HostPort)%1000, p.ContainerPort, p.HostPort),

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -40,7 +41,9 @@ type clientKey struct {
 // udpFlow is one client of one published port.
 type udpFlow struct {
 	key   clientKey
+	to    *address // of the client
 	inner net.Conn
+	raw   syscall.RawConn // of inner, nil when that is no kernel socket
 
 	// of the table
 	heard int // 1 once the container has answered

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -16,9 +15,9 @@ import (
 // kind of socket: AF_INET and IPPROTO_TCP and their kin.
 type kind struct{ family, proto int }
 
-// batch is how many sockets are made at a time: each visit to the namespace's thread
+// ahead is how many sockets are made at a time: each visit to the namespace's thread
 // costs two context switches, a socket less than one.
-const batch = 8
+const ahead = 8
 
 // stock is unused sockets in the container's namespace.
 type stock struct {
@@ -66,7 +65,7 @@ func makeSockets(ns Thread, k kind) (fds []int, err error) {
 		how = unix.SOCK_DGRAM
 	}
 	err = ns.Do(func() error {
-		for range batch {
+		for range ahead {
 			fd, err := unix.Socket(k.family, how|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 			if err != nil {
 				return os.NewSyscallError("socket", err)
@@ -217,16 +216,10 @@ func (c *tcpConn) Close() error {
 type udpConn struct {
 	*net.UDPConn
 	release func()
-	refused func() bool // may be nil
+	move    func() bool // nil: the container has one address only
 }
 
-func (c *udpConn) Read(b []byte) (int, error) {
-	n, err := c.UDPConn.Read(b)
-	if errors.Is(err, unix.ECONNREFUSED) && c.refused != nil && c.refused() {
-		err = errMoved
-	}
-	return n, err
-}
+func (c *udpConn) refused() bool { return c.move != nil && c.move() }
 
 func (c *udpConn) Close() error {
 	defer c.release()

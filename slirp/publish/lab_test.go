@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"rl/slirp/tap"
 )
 
 // The tests run in a user namespace, as its root, with three network namespaces:
@@ -130,33 +132,26 @@ func openTap(name string) (*os.File, error) {
 
 // space is a thread in a network namespace.
 type space struct {
-	calls chan func()
-	tid   int
+	*tap.Namespace
+	tid int
 }
 
-// newSpace unshares one; with of, joins another's.
+// newSpace makes one, with a thread that first does something else.
 func newSpace(prepare ...func() error) (*space, error) {
-	s := &space{calls: make(chan func())}
-	ready := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for ever
+	ns, err := tap.Unshare()
+	if err != nil {
+		return nil, err
+	}
+	s := &space{Namespace: ns}
+	return s, ns.Do(func() error {
 		s.tid = unix.Gettid()
-		if len(prepare) == 0 {
-			ready <- os.NewSyscallError("unshare", unix.Unshare(unix.CLONE_NEWNET))
-		} else {
-			ready <- prepare[0]()
+		for _, f := range prepare {
+			if err := f(); err != nil {
+				return err
+			}
 		}
-		for f := range s.calls {
-			f()
-		}
-	}()
-	return s, <-ready
-}
-
-func (s *space) Do(f func() error) error {
-	done := make(chan error)
-	s.calls <- func() { done <- f() }
-	return <-done
+		return nil
+	})
 }
 
 // listen listens inside.

@@ -48,8 +48,6 @@ type refusing struct {
 	when time.Time
 }
 
-var errMoved = errors.New("nobody listens on this address of the container")
-
 // NewSockets makes connections to a container that has these addresses, the first
 // of each family being the one that is dialled. The gateways stand for clients
 // whose own address cannot be used inside: those in networks are, besides
@@ -86,8 +84,8 @@ func (s *Sockets) DialTCP(ctx context.Context, client netip.AddrPort, port uint1
 }
 
 // DialUDP makes a connected UDP socket towards a port of the container. That nobody
-// listens there is only known when something was sent; Read then fails with
-// errMoved, and the next socket goes to the other family.
+// listens there is only known when something was sent; the next socket then goes to
+// the other family.
 func (s *Sockets) DialUDP(ctx context.Context, client netip.AddrPort, port uint16) (net.Conn, error) {
 	list := s.destinations(client.Addr())
 	if len(list) == 0 {
@@ -101,7 +99,7 @@ func (s *Sockets) DialUDP(ctx context.Context, client netip.AddrPort, port uint1
 	s.mu.Unlock()
 	c, err := s.dial(ctx, unix.IPPROTO_UDP, client, netip.AddrPortFrom(dst, port))
 	if udp, ok := c.(*udpConn); ok && dst != other {
-		udp.refused = func() bool { return s.move(port, dst) }
+		udp.move = func() bool { return s.move(port, dst) }
 	}
 	return c, err
 }

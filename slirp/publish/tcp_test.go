@@ -237,13 +237,13 @@ func TestTCPIdle(t *testing.T) {
 		}
 		conns = append(conns, c)
 	}
-	if n := files(t) - before; n > 4*many+2*maxPipes+2*batch {
+	if n := files(t) - before; n > 4*many+2*maxPipes+2*ahead {
 		t.Errorf("%d connections have %d descriptors: want four each", many, n)
 	}
 	for _, c := range conns {
 		c.Close()
 	}
-	eventually(t, "they are closed", func() bool { return files(t) <= before+2*maxPipes+2*batch })
+	eventually(t, "they are closed", func() bool { return files(t) <= before+2*maxPipes+2*ahead })
 }
 
 func files(t *testing.T) int {

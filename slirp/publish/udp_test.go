@@ -171,7 +171,7 @@ func TestUDPExpiry(t *testing.T) {
 			return len(s.flows.table) == 0 && s.flows.sweep == nil
 		})
 	}
-	eventually(t, "its socket is closed", func() bool { return files(t) <= before+1+batch })
+	eventually(t, "its socket is closed", func() bool { return files(t) <= before+1+ahead })
 	lab.box.Do(func() error {
 		out, _ := exec.Command("ip", "route", "show", "table", strconv.Itoa(tableUDP)).CombinedOutput()
 		if bytes.Contains(out, []byte("198.51.100.7")) {
