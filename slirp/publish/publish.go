@@ -4,7 +4,7 @@
 //	front (caller's namespaces)       monitor (host's network)            container's network namespace
 //
 //	Bind: sockets that listen  ═fds═▶ Serve: accept ─ splice ─ socket ══▶ 10.0.2.100:80
-//	                                         recvmsg ─ flow ── socket ══▶ 10.0.2.100:53
+//	                                         recvmmsg ─ flow ─ socket ══▶ 10.0.2.100:53
 //	                                                           made inside by Sockets, bound to
 //	                                                           the client's own address
 //

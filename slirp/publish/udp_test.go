@@ -73,6 +73,8 @@ func TestUDPClientAddress(t *testing.T) {
 			}
 		})
 	}
+	s.flows.mu.Lock()
+	defer s.flows.mu.Unlock()
 	if n := len(s.flows.table); n != 8 {
 		t.Errorf("%d flows, want one a client", n)
 	}
