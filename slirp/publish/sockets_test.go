@@ -33,9 +33,9 @@ func TestAddressesLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var notices []string
+	notices := make(chan string, 10)
 	sockets := NewSockets(weak, boxAddrs, boxGateways, boxNetworks)
-	sockets.Notice = func(text string) { notices = append(notices, text) }
+	sockets.Notice = func(text string) { notices <- text }
 	port, _ := publishBy(t, sockets, "tcp", 80)
 	go echo(lab.box.listen(t, "tcp4", "0.0.0.0:80"))
 	for range 3 {
@@ -45,8 +45,11 @@ func TestAddressesLost(t *testing.T) {
 			t.Errorf("seen as %s, %v: want the container's own address", seen, err)
 		}
 	}
-	if len(notices) != 1 || !strings.Contains(notices[0], "operation not permitted") {
-		t.Errorf("notices: %q", notices)
+	if len(notices) != 1 {
+		t.Fatalf("%d notices", len(notices))
+	}
+	if text := <-notices; !strings.Contains(text, "operation not permitted") {
+		t.Errorf("notice: %s", text)
 	}
 }
 
