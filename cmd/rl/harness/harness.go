@@ -9,6 +9,8 @@
 //	script.go   the engine and its commands
 //	leak.go     who of rl is still alive, mounted or on disk
 //	pty.go      a terminal that types
+//	netlab/     two hosts and a network of namespaces, for a script (netlab.go)
+//	peer/       small servers and clients for both, and for containers
 //
 // The binary under test is $RL_TEST_BINARY, or is built when that is not set.
 // Tests of containers mean nothing when root runs them: use `make test`, which
@@ -42,6 +44,9 @@ var scratch struct {
 // Main runs the tests of a package and then ends what they started. Call it
 // from TestMain; it returns the exit status.
 func Main(m *testing.M) int {
+	if status, played := role(); played {
+		return status
+	}
 	defer func() {
 		scratch.Lock()
 		defer scratch.Unlock()

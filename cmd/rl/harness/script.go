@@ -19,6 +19,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"rl/cmd/rl/harness/netlab"
+	"rl/cmd/rl/harness/peer"
 	"rl/oci/registry/badregistry"
 )
 
@@ -49,6 +51,7 @@ var counter atomic.Int64
 //	kill9 front|monitor|init   kill a process of the container in the background
 //	sig NAME front|monitor|init   send it another signal
 //	lines stdout|stderr N  that many lines
+//	netlab …               two hosts of namespaces, where rl runs from then on, see [cmdNetlab]
 //	snapshot / unchanged   the store before and after a command that fails
 //	noleft                 no process, mount, container, temporary file or socket of rl is left
 //
@@ -93,7 +96,8 @@ func (q quiet) Run(name string, f func(testscript.T)) {
 	q.T.Run(name, func(t *testing.T) { f(quiet{t}) })
 }
 
-// link makes a directory for PATH that holds rl and nothing else.
+// link makes a directory for PATH that holds rl, and peer for both ends of a
+// connection.
 func link(binary string) (string, error) {
 	dir, err := Scratch()
 	if err != nil {
@@ -103,11 +107,16 @@ func link(binary string) (string, error) {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
 	}
-	err = os.Symlink(binary, filepath.Join(bin, "rl"))
-	if errors.Is(err, os.ErrExist) {
-		err = nil
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
 	}
-	return bin, err
+	for name, to := range map[string]string{"rl": binary, peer.Name: self} {
+		if err := os.Symlink(to, filepath.Join(bin, name)); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", err
+		}
+	}
+	return bin, nil
 }
 
 // A script remembers what its commands made.
@@ -117,6 +126,7 @@ type script struct {
 	repo     string // its own corner of the registry
 	images   map[string]v1.Image
 	flaky    map[string]*badregistry.Registry
+	lab      *netlab.Lab
 	snapshot []string
 }
 
@@ -144,6 +154,9 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 			e.Setenv("XDG_RUNTIME_DIR", run)
 			e.Setenv("RL_ROOT", filepath.Join(home, "rl"))
 			e.Setenv("RUNG", rung)
+			if self, err := os.Executable(); err == nil {
+				e.Setenv("PEER", self)
+			}
 			e.Setenv("GOARCH", runtime.GOARCH)
 			e.Setenv("REGISTRY", reg.Host)
 			if rung == "single" {
@@ -163,6 +176,9 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 					f.Close()
 				}
 				reap(work)
+				if s.lab != nil {
+					s.lab.Close()
+				}
 				// What testscript cannot delete: files of subordinate ids.
 				for _, sub := range []string{"home", "run"} {
 					RemoveTree(filepath.Join(work, sub))
@@ -195,6 +211,7 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 			"kill9":     func(ts *testscript.TestScript, neg bool, a []string) { cmdSig(ts, neg, append([]string{"KILL"}, a...)) },
 			"sig":       cmdSig,
 			"lines":     cmdLines,
+			"netlab":    cmdNetlab,
 			"snapshot":  cmdSnapshot,
 			"unchanged": cmdUnchanged,
 			"noleft":    cmdNoleft,
