@@ -2,8 +2,8 @@ package tap
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,7 +12,7 @@ import (
 type Interface struct {
 	Name     string
 	MAC      [6]byte
-	MTU      int
+	MTU      int            // bytes, 68 to 65521; IPv6 wants 1280
 	Addrs    []netip.Prefix // with the length of their subnet
 	Gateways []netip.Addr   // default routes, at most one a family
 }
@@ -32,16 +32,16 @@ func Configure(i Interface) error {
 	if err != nil {
 		return err
 	}
-	if err := ioctlIfreq(nl.fd, unix.SIOCGIFINDEX, ifr); err != nil {
-		return os.NewSyscallError("SIOCGIFINDEX", err)
+	if err := unix.IoctlIfreq(nl.fd, unix.SIOCGIFINDEX, ifr); err != nil {
+		return fmt.Errorf("find the device %s: %w", i.Name, err)
 	}
 	index := ifr.Uint32()
 
-	nl.begin("set up the device", unix.RTM_NEWLINK, 0)
+	nl.begin(fmt.Sprintf("give the device the MTU %d and the address %s", i.MTU, net.HardwareAddr(i.MAC[:])), unix.RTM_NEWLINK, 0)
 	nl.ifinfo(index, 0, 0)
 	nl.attr(unix.IFLA_MTU, native32(uint32(i.MTU)))
 	nl.attr(unix.IFLA_ADDRESS, i.MAC[:])
-	nl.begin("", unix.RTM_NEWLINK, 0) // fails in a kernel without IPv6, and on a device with a small MTU
+	nl.begin("", unix.RTM_NEWLINK, 0) // a kernel without IPv6 refuses it
 	nl.ifinfo(index, 0, 0)
 	nl.nest(unix.IFLA_AF_SPEC, func() {
 		nl.nest(unix.AF_INET6, func() { nl.attr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{addrGenModeNone}) })

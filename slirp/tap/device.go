@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 
@@ -39,22 +40,21 @@ func Open(name string) (*Device, error) {
 	ifr, err := unix.NewIfreq(name)
 	if err == nil {
 		ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-		err = ioctlIfreq(fd, unix.TUNSETIFF, ifr)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
 	}
-	if err == nil {
+	if err == nil && !littleEndian() { // the header's order is the machine's by default
 		err = unix.IoctlSetPointerInt(fd, unix.TUNSETVNETLE, 1)
-		if errors.Is(err, unix.EINVAL) && littleEndian() {
-			err = nil // Linux < 4.? : native order, which is ours
-		}
 	}
 	if err != nil {
 		unix.Close(fd)
-		return nil, &os.PathError{Op: "make the device " + name + " by", Path: path, Err: err}
+		return nil, &os.PathError{Op: "make the device " + name + " with", Path: path, Err: err}
 	}
 	d := &Device{Offload: unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, tunFCsum|tunFTSO4|tunFTSO6|tunFTSOECN) == nil}
 	d.File = os.NewFile(uintptr(fd), path)
 	return d, nil
 }
+
+func littleEndian() bool { return binary.NativeEndian.Uint16([]byte{1, 0}) == 1 }
 
 // Explain adds what to do about an error of opening /dev/net/tun.
 func Explain(err error) error {

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netlink gathers rtnetlink requests, which flush sends with one system call and
-// the kernel carries out in order.
+// netlink gathers rtnetlink requests, which flush sends with one system call. The
+// kernel carries them out in order before that returns, and answers to those that
+// failed and to the last one, which alone asks for it.
 type netlink struct {
 	fd   int
 	buf  []byte
@@ -36,7 +37,7 @@ func (n *netlink) begin(what string, kind, flags uint16) {
 	n.what = append(n.what, what)
 	n.buf = append(n.buf, 0, 0, 0, 0) // the length, see end
 	n.buf = binary.NativeEndian.AppendUint16(n.buf, kind)
-	n.buf = binary.NativeEndian.AppendUint16(n.buf, flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	n.buf = binary.NativeEndian.AppendUint16(n.buf, flags|unix.NLM_F_REQUEST)
 	n.buf = binary.NativeEndian.AppendUint32(n.buf, uint32(len(n.what)))
 	n.buf = append(n.buf, 0, 0, 0, 0) // our port: the kernel's choice
 }
@@ -96,34 +97,52 @@ func (n *netlink) nest(kind uint16, inner func()) {
 // that failed are carried out all the same; the first error is told.
 func (n *netlink) flush() error {
 	n.end()
+	flags := n.buf[n.from+6:]
+	binary.NativeEndian.PutUint16(flags, binary.NativeEndian.Uint16(flags)|unix.NLM_F_ACK)
 	if err := again(func() error { return unix.Sendto(n.fd, n.buf, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) }); err != nil {
-		return os.NewSyscallError("rtnetlink", err)
+		return os.NewSyscallError("rtnetlink: sendto", err)
 	}
 	var first error
-	answer := make([]byte, 4096)
-	for left := len(n.what); left > 0; {
+	answer := make([]byte, 4096) // a message, or the error and the request it answers
+	for {
 		var size int
 		if err := again(func() (err error) { size, _, err = unix.Recvfrom(n.fd, answer, 0); return err }); err != nil {
-			return os.NewSyscallError("rtnetlink", err)
+			return os.NewSyscallError("rtnetlink: recvfrom", err)
 		}
-		msgs := answer[:size]
-		for len(msgs) >= unix.SizeofNlMsghdr+4 {
-			length := int(binary.NativeEndian.Uint32(msgs))
-			if length < unix.SizeofNlMsghdr+4 || length > len(msgs) {
-				return errors.New("rtnetlink: a cut answer")
-			}
-			seq := int(binary.NativeEndian.Uint32(msgs[8:]))
-			if binary.NativeEndian.Uint16(msgs[4:]) == unix.NLMSG_ERROR && seq >= 1 && seq <= len(n.what) {
-				left--
-				errno := unix.Errno(-int32(binary.NativeEndian.Uint32(msgs[unix.SizeofNlMsghdr:])))
-				if errno != 0 && first == nil && n.what[seq-1] != "" {
-					first = fmt.Errorf("%s: %w", n.what[seq-1], errno)
-				}
-			}
-			msgs = msgs[min(len(msgs), (length+3)&^3):]
+		last, err := n.read(answer[:size])
+		if first == nil {
+			first = err
+		}
+		if last {
+			return first
 		}
 	}
-	return first
+}
+
+// read reads what came with one recvfrom(2). It tells whether the last request was
+// answered, and the first error.
+func (n *netlink) read(msgs []byte) (last bool, first error) {
+	const head = unix.SizeofNlMsghdr
+	for len(msgs) >= head {
+		length := int(binary.NativeEndian.Uint32(msgs))
+		if length < head || length > len(msgs) {
+			break
+		}
+		m := msgs[:length]
+		msgs = msgs[min(len(msgs), (length+3)&^3):]
+		seq := int(binary.NativeEndian.Uint32(m[8:]))
+		if binary.NativeEndian.Uint16(m[4:]) != unix.NLMSG_ERROR || length < head+4 || seq < 1 || seq > len(n.what) {
+			continue
+		}
+		last = last || seq == len(n.what)
+		if errno := unix.Errno(-int32(binary.NativeEndian.Uint32(m[head:]))); errno != 0 && first == nil && n.what[seq-1] != "" {
+			first = fmt.Errorf("%s: %w", n.what[seq-1], errno)
+		}
+	}
+	if len(msgs) > 0 {
+		return true, errors.Join(first, errors.New("rtnetlink: an answer was cut off"))
+	}
+	return last, first
 }
 
 func family(a netip.Addr) byte {
