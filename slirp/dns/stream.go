@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"sync"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 // TCP serves a connection until the client ends it or the context does, or until
 // nothing has come or gone for a while, and closes it. Queries are answered side by
 // side, in the order in which the answers come (RFC 7766).
-func (s *Server) TCP(ctx context.Context, conn io.ReadWriteCloser) {
+func (s *Server) TCP(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
 	select {
 	case s.conns <- struct{}{}:
