@@ -35,10 +35,10 @@ func (f *flights) do(ctx context.Context, key string, work func(context.Context)
 		f.air[key] = fl
 		go func() {
 			fl.answer, fl.err = work(own)
-			close(fl.landed)
 			f.mu.Lock()
-			f.forget(key, fl)
+			f.forget(key, fl) // before anybody knows the answer: who asks again then, asks anew
 			f.mu.Unlock()
+			close(fl.landed)
 		}()
 	}
 	fl.waiting++

@@ -299,6 +299,18 @@ func TestNobodyWaits(t *testing.T) {
 	waitFor(t, func() bool { return s.flights.waiting() == 0 })
 }
 
+// Who has got an answer and asks again, asks anew.
+func TestAskedAnew(t *testing.T) {
+	var f flights
+	var n atomic.Int32
+	for i := range int32(20000) {
+		f.do(context.Background(), "", func(context.Context) (*answer, error) { n.Add(1); return nil, nil })
+		if n.Load() != i+1 {
+			t.Fatalf("asked %d times of %d", n.Load(), i+1)
+		}
+	}
+}
+
 func (f *flights) waiting() (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
