@@ -71,7 +71,6 @@ func TestPipelined(t *testing.T) {
 		}
 		return [][]byte{says(q, rcodeSuccess, a4(0, "192.0.2.1"))}
 	}))
-	s.pace.next = time.Hour
 	c := dial(t, front(t, s))
 	slow := query4(1000, "slow", typeA, 0)
 	if err := writeMessage(c, slow); err != nil {
@@ -192,7 +191,6 @@ func TestConnectionsAreBounded(t *testing.T) {
 // The end of the context ends the connections, also those that wait for an answer.
 func TestContextEndsConnection(t *testing.T) {
 	s := relay(silent(t))
-	s.pace = pace{next: time.Hour, total: time.Hour, idle: time.Hour}
 	ctx, cancel := context.WithCancel(context.Background())
 	here, there := net.Pipe()
 	defer here.Close()
