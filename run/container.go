@@ -88,6 +88,8 @@ type preparation struct {
 	rec      *state.Record
 	cont     *state.Container
 	plan     *plan.Plan
+	net      *plan.Net
+	conn     connection
 	lowers   []string
 	released bool
 	wroteCID bool
@@ -119,8 +121,10 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	if err != nil {
 		return nil, err
 	}
-	if network.Rung != probe.NetHost && network.Rung != probe.NetNone {
-		return nil, fault.New("host and none are what there is now", "network %q is not supported yet", cmp.Or(c.Flags.Network.Arg, c.Flags.Network.Name))
+	switch network.Rung {
+	case probe.NetHost, probe.NetNone, probe.NetSlirp, probe.NetNamed:
+	default:
+		return nil, fault.New("slirp, host and none are what there is now", "network %q is not supported yet", cmp.Or(c.Flags.Network.Arg, c.Flags.Network.Name))
 	}
 	if text := network.Notice(); text != "" {
 		e.Notice(text)
@@ -132,7 +136,7 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	if err != nil {
 		return nil, err
 	}
-	return p, p.startMonitor(monitor.Start{Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init})
+	return p, p.startMonitor(monitor.Start{Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init, Tap: stacked(p.network)})
 }
 
 // startMonitor starts the monitor, unless one was started ahead, and in the
@@ -245,10 +249,17 @@ func (p *preparation) create() error {
 	if p.plan, err = plan.New(p.image, &p.Flags, facts); err != nil {
 		return err
 	}
+	if err := p.bind(p.net); err != nil {
+		return err
+	}
+	if err := p.listenAt(); err != nil {
+		return err
+	}
 	for _, n := range p.plan.Notices {
 		p.Notice(n)
 	}
 	p.rec.Layers = p.lowers
+	p.rec.Network, p.rec.Control = p.network, p.conn.control
 	p.rec.Command = p.plan.Spec.Process.Args
 	dirs := []string{"upper", "work"}
 	if p.Rootfs != "" {
@@ -304,10 +315,15 @@ func (p *preparation) facts() (*plan.Facts, error) {
 			return seccomp.Load(path, caps)
 		},
 	}
+	h := p.netFacts()
 	var err error
-	if f.Net, err = plan.Network(p.image, &p.Flags, p.netFacts()); err != nil {
+	if h.Joined, err = p.lease(); err != nil {
 		return nil, err
 	}
+	if p.net, err = plan.Network(p.image, &p.Flags, h); err != nil {
+		return nil, err
+	}
+	f.Net = p.net
 	f.Resolv, _ = os.ReadFile(resolvConf)
 	f.Hosts, _ = os.ReadFile("/etc/hosts")
 	if p.Flags.Privileged {
@@ -357,11 +373,15 @@ func (p *preparation) hand(facts *plan.Facts) error {
 		p.child = nil
 		return err
 	}
+	if err := p.donate(); err != nil {
+		return err
+	}
 	err = p.child.Socket.Send([]byte{monitor.MsgConfig}, int(a.Fd()), int(b.Fd()), int(p.cont.Lock.Fd()))
 	if err != nil {
 		return fmt.Errorf("hand the container to its monitor: %w", err)
 	}
 	p.released = true
+	p.conn.close()
 	close(p.handed)
 	// The monitor has the lock now; this copy would keep it alive beyond it.
 	return errors.Join(p.cont.Close(), p.writeSpec())
@@ -373,6 +393,7 @@ func (p *preparation) target() string { return p.State.Target() }
 
 func (p *preparation) config() *monitor.Config {
 	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Remove: p.Flags.Remove, Plain: p.Rootfs,
+		Network: p.net.Config, Leases: p.conn.leaseFiles(), Control: p.conn.control,
 		Tree: rootfs.Tree{Lowers: p.lowers, Target: p.target(), Volatile: p.Flags.Remove}}
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
@@ -380,6 +401,7 @@ func (p *preparation) config() *monitor.Config {
 	if p.Flags.Remove {
 		c.Name = p.State.Name(p.rec)
 	}
+	p.conn.name(c.Network, p.rec.Name)
 	for _, v := range p.plan.Volumes {
 		if !v.NoCopy {
 			c.Volumes = append(c.Volumes, monitor.Volume{Dir: v.Dir, Target: v.Target})
@@ -424,6 +446,7 @@ func (p *preparation) close() {
 	if p.released {
 		return
 	}
+	p.conn.close()
 	if p.child != nil {
 		<-p.started
 		p.child.Kill()

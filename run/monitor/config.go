@@ -7,7 +7,8 @@
 //	  │ ── I how ─────────────────────────▶ │ clone(NEWPID|…) ──────────────────▶ │
 //	  │ newuidmap ∥ newgidmap ∥ the plan    │                                      │ runtime starts
 //	  │ ── J ─────────────────────────────▶ │  maps exist                          │
-//	  │ ── C [config, program, lock] ─────▶ │ mounts the root file system          │ see run/inside
+//	  │ ── F [files] ─────────────────────▶ │ leases, sockets of published ports   │ see run/inside
+//	  │ ── C [config, program, lock] ─────▶ │ mounts the root file system, connects the network
 //	  │                                     │ ── G [program] ────────────────────▶ │
 //	  │ ◀── N text ──────────────────────── │ ◀── N text                           │
 //	  │ ◀── P [master] ──────────────────── │ ◀── P [master]                       │
@@ -29,6 +30,7 @@ import (
 	"fmt"
 
 	"rl/run/rootfs"
+	"rl/slirp"
 )
 
 // Stage is the monitor's name in the table of stages.
@@ -37,6 +39,7 @@ const Stage = "monitor"
 // The messages between the front and the monitor, by their first byte.
 const (
 	MsgInit     = 'I' // then Start: how init is to be started
+	MsgFiles    = 'F' // with descriptors that Config counts, at most sys.MaxRights at a time
 	MsgConfig   = 'C' // with three descriptors: Config, Program and the container's lock
 	MsgSignal   = 'S' // then the signal's number
 	MsgDetach   = 'D' // the front leaves, the container lives; comes back as an answer
@@ -57,6 +60,10 @@ type Config struct {
 	Remove  bool        // remove the container at its end
 	Name    string      // with Remove: the file that stands for its name, to be unlinked
 	Plain   string      // not "": a directory that is the root file system, no layers (--rootfs)
+	Control string      // "" or the path of the socket to listen on, see control.go
+
+	Network *slirp.Config // nil: no devices are made
+	Leases  int           // files that stand for addresses; those of Network.Ports follow
 }
 
 // Start is how init is to be started.
@@ -64,15 +71,16 @@ type Start struct {
 	Namespaces uintptr // CLONE_NEW* of init
 	NoStdin    bool    // standard input is /dev/null
 	Reaper     bool    // init wants this executable
+	Tap        bool    // the network namespace is the monitor's to make, as it makes devices in it
 }
 
 // Message is the start as a message.
 func (s Start) Message() []byte {
-	return fmt.Appendf(nil, "%c %d %t %t", MsgInit, s.Namespaces, s.NoStdin, s.Reaper)
+	return fmt.Appendf(nil, "%c %d %t %t %t", MsgInit, s.Namespaces, s.NoStdin, s.Reaper, s.Tap)
 }
 
 func (s *Start) read(msg []byte) error {
-	_, err := fmt.Sscanf(string(msg[1:]), "%d %t %t", &s.Namespaces, &s.NoStdin, &s.Reaper)
+	_, err := fmt.Sscanf(string(msg[1:]), "%d %t %t %t", &s.Namespaces, &s.NoStdin, &s.Reaper, &s.Tap)
 	return err
 }
 

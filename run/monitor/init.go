@@ -11,6 +11,7 @@ import (
 
 	"rl/run/inside"
 	"rl/run/inside/seccomp/notify"
+	"rl/slirp/tap"
 	"rl/userns/stage"
 	"rl/userns/sys"
 )
@@ -63,9 +64,21 @@ func (m *monitor) startInit(s Start) error {
 	if s.Reaper {
 		files = append(files, exe.Fd())
 	}
-	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
-		Env: stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"), Files: files, Sys: attr,
-	})
+	var pid int
+	fork := func() (err error) {
+		pid, err = syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
+			Env: stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"), Files: files, Sys: attr,
+		})
+		return err
+	}
+	if s.Tap {
+		attr.Cloneflags &^= syscall.CLONE_NEWNET
+		if m.net.ns, err = tap.Unshare(); err == nil {
+			err = m.net.ns.Do(fork) // PDEATHSIG is that thread's, which lives as long as we do
+		}
+	} else {
+		err = fork()
+	}
 	if err != nil {
 		ours.Close()
 		return explainInit(err)

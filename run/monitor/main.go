@@ -41,6 +41,8 @@ type monitor struct {
 	lock    *os.File // held for life: a free lock says that the container is dead
 	init    process
 	undo    []func() error
+	net     network
+	control *sys.Listener
 
 	mu       sync.Mutex
 	detached bool
@@ -76,7 +78,16 @@ func (m *monitor) run() (err error) {
 			err = errors.Join(err, m.remove())
 		}
 	}()
-	if err := m.mount(); err != nil {
+	connected := make(chan error, 1)
+	go func() { connected <- m.startNetwork() }()
+	err = m.mount()
+	err = errors.Join(err, <-connected)
+	m.undo = append(m.undo, m.stopNetwork, m.unlisten)
+	if err != nil {
+		m.init.kill()
+		return err
+	}
+	if err := m.listen(); err != nil {
 		m.init.kill()
 		return err
 	}
@@ -99,6 +110,10 @@ func (m *monitor) ordered() (s Start, err error) {
 // receive waits for the config.
 func (m *monitor) receive() error {
 	msg, files, err := m.front.Recv()
+	for err == nil && msg[0] == MsgFiles {
+		m.net.files = append(m.net.files, files...)
+		msg, files, err = m.front.Recv()
+	}
 	if err != nil {
 		return err
 	}
@@ -184,7 +199,11 @@ func (m *monitor) remove() error {
 }
 
 // report tells the front why there is no container.
-func (m *monitor) report(err error) {
+func (m *monitor) report(err error) { m.front.Send(append([]byte{MsgError}, refusal(err)...)) }
+
+// refusal is an error as a message: the exit status, the reason, and a remedy in a
+// second line.
+func refusal(err error) []byte {
 	code := 125
 	text := err.Error()
 	var f *fault.Error
@@ -199,7 +218,7 @@ func (m *monitor) report(err error) {
 	if len(text) > sys.MaxMessage-16 {
 		text = text[:sys.MaxMessage-16]
 	}
-	m.front.Send(append([]byte{MsgError, byte(code)}, text...))
+	return append([]byte{byte(code)}, text...)
 }
 
 func (m *monitor) notice(text string) {

@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -38,10 +39,21 @@ type Record struct {
 	Command []string
 	Layers  []string `json:",omitempty"` // directories of the image's layers it stands on
 	Created time.Time
-	Map     idmap.Map // the ids its files were written under
-	Helpers bool      // the map needs newuidmap
-	Remove  bool      `json:",omitempty"`
-	Driver  string    `json:",omitempty"` // pinned rootfs driver
+	Map     idmap.Map       // the ids its files were written under
+	Helpers bool            // the map needs newuidmap
+	Remove  bool            `json:",omitempty"`
+	Driver  string          `json:",omitempty"` // pinned rootfs driver
+	Ports   []PublishedPort `json:",omitempty"`
+	Network string          `json:",omitempty"` // the rung of the network ladder
+	Control string          `json:",omitempty"` // the monitor's socket for commands
+}
+
+// PublishedPort is a port of the container that is reached by one of the host.
+type PublishedPort struct {
+	Proto         string     // tcp or udp
+	HostIP        netip.Addr `json:",omitzero"` // invalid: every address
+	HostPort      uint16
+	ContainerPort uint16
 }
 
 // Container is an open container: whoever has one holds its lock.

@@ -45,7 +45,8 @@ func completing() bool { return os.Getenv("COMP_LINE") != "" }
 
 // complete prints what may follow.
 func completeLine(parser *kong.Kong) {
-	kongplete.Complete(parser, kongplete.WithPredictor("image", complete.PredictFunc(imageNames)))
+	kongplete.Complete(parser, kongplete.WithPredictor("image", complete.PredictFunc(imageNames)),
+		kongplete.WithPredictor("container", complete.PredictFunc(containerNames)))
 }
 
 // imageNames are the names of the store's images, as a user types them.
@@ -70,4 +71,13 @@ func imageNames(complete.Args) []string {
 		}
 	}
 	return names
+}
+
+// containerNames are the names of all containers.
+func containerNames(complete.Args) []string {
+	e, err := run.Open(run.Settings{})
+	if err != nil {
+		return nil
+	}
+	return e.State.Names()
 }

@@ -1,0 +1,167 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"rl/slirp"
+	"rl/userns/stage"
+	"rl/userns/sys"
+	"rl/userns/sys/fault"
+)
+
+// What other commands ask of a running container's monitor goes over a socket in
+// the runtime directory, which is its user's alone: SOCK_SEQPACKET, one question
+// and one answer a connection.
+//
+//	rl run --network container:NAME   ── J [socket, stdin, stdout, stderr] ──▶  a monitor in this one's namespaces
+//	rl network connect                ── A interface [lease…] ───────────────▶  a new device
+//	rl network disconnect             ── R network ──────────────────────────▶  its device goes
+//	                                  ◀── K [answer]  or  E code text ────────
+const (
+	AskJoin       = 'J' // start another container's monitor in this user and network namespace
+	AskAttach     = 'A' // then slirp.Interface as JSON; its leases come with it
+	AskDetach     = 'R' // then the network's name
+	AnswerDone    = 'K'
+	AnswerRefused = 'E' // then 125 and text, as MsgError
+)
+
+// ControlName is the name of a container's socket.
+func ControlName(id string) string { return id[:32] + ".ctl" }
+
+// Ask asks the monitor behind a socket.
+func Ask(path string, msg []byte, fds ...int) ([]byte, error) {
+	s, err := sys.Dial(path)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if err := s.Send(msg, fds...); err != nil {
+		return nil, err
+	}
+	answer, files, err := s.Recv()
+	for _, f := range files {
+		f.Close()
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the container ended: %w", err)
+	case answer[0] == AnswerDone:
+		return answer[1:], nil
+	case len(answer) > 2:
+		what, hint, _ := strings.Cut(string(answer[2:]), "\n")
+		return nil, fault.New(hint, "%s", what)
+	}
+	return nil, errors.New("the container's answer was cut")
+}
+
+// listen opens the control socket.
+func (m *monitor) listen() error {
+	if m.conf.Control == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(m.conf.Control), 0o700); err != nil {
+		return err
+	}
+	l, err := sys.Listen(m.conf.Control)
+	if err != nil {
+		return fmt.Errorf("listen for commands: %w", err)
+	}
+	m.control = l
+	go func() {
+		for {
+			s, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go m.answer(s)
+		}
+	}()
+	return nil
+}
+
+func (m *monitor) unlisten() error {
+	if m.control == nil {
+		return nil
+	}
+	return os.Remove(m.conf.Control)
+}
+
+func (m *monitor) answer(s *sys.Socket) {
+	defer s.Close()
+	msg, files, err := s.Recv()
+	if err != nil {
+		return
+	}
+	var kept bool
+	switch msg[0] {
+	case AskJoin:
+		err = m.join(files)
+	case AskAttach:
+		kept, err = m.attach(msg[1:], files)
+	case AskDetach:
+		err = m.detachNetwork(string(msg[1:]))
+	default:
+		err = errors.New("this container was started by a version of rl that cannot do that")
+	}
+	if !kept {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	if err != nil {
+		s.Send(append([]byte{AnswerRefused}, refusal(err)...))
+		return
+	}
+	s.Send([]byte{AnswerDone})
+}
+
+// join starts the monitor of a container that shares this one's network: as a
+// child, for nobody else may enter our namespaces. Its pid namespace lies in ours, so it ends
+// with this container.
+func (m *monitor) join(files []*os.File) error {
+	if len(files) != 4 {
+		return errors.New("join: four descriptors are wanted")
+	}
+	if m.net.ns == nil {
+		return fault.New("", "this container has no network of its own to share")
+	}
+	return m.net.ns.Do(func() error {
+		fds := []uintptr{files[1].Fd(), files[2].Fd(), files[3].Fd(), files[0].Fd()}
+		_, err := syscall.ForkExec("/proc/self/exe", stage.Argv(Stage), &syscall.ProcAttr{
+			Env: stage.Env(Stage, stage.OneProcessor), Files: fds,
+			Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Setsid: true, Pdeathsig: syscall.SIGKILL},
+		})
+		return err
+	})
+}
+
+// attach connects the container to a further network.
+func (m *monitor) attach(data []byte, leases []*os.File) (kept bool, err error) {
+	if m.net.stack == nil {
+		return false, fault.New("start it with a network of rl's", "this container has no network stack to connect")
+	}
+	var i slirp.Interface
+	if err := json.Unmarshal(data, &i); err != nil {
+		return false, err
+	}
+	taps, err := m.devices([]slirp.Interface{i})
+	if err != nil {
+		return false, err
+	}
+	return true, m.net.stack.Attach(i, taps[0], leases)
+}
+
+func (m *monitor) detachNetwork(name string) error {
+	if m.net.stack == nil {
+		return fault.New("", "this container is not connected to the network %s", name)
+	}
+	return m.net.stack.Detach(name)
+}

@@ -1,0 +1,91 @@
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener is a listening socket of the kind that [Socket] is.
+type Listener struct{ fd int }
+
+// Listen makes a socket at path, mode 0600. What a dead process left there is
+// replaced; a living one's is an error (EADDRINUSE).
+func Listen(path string) (*Listener, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	err = bind(fd, path)
+	if errors.Is(err, unix.EADDRINUSE) {
+		if s, derr := Dial(path); errors.Is(derr, unix.ECONNREFUSED) {
+			os.Remove(path)
+			err = bind(fd, path)
+		} else if derr == nil {
+			s.Close()
+		}
+	}
+	if err == nil {
+		err = unix.Listen(fd, 128)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "listen", Path: path, Err: err}
+	}
+	return &Listener{fd}, nil
+}
+
+// bind and Dial name the socket by its directory's descriptor where the path is
+// longer than the 107 bytes that an address has.
+func bind(fd int, path string) error {
+	return short(path, func(p string) error { return unix.Bind(fd, &unix.SockaddrUnix{Name: p}) })
+}
+
+// Dial connects to a listening socket.
+func Dial(path string) (*Socket, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	if err := short(path, func(p string) error { return unix.Connect(fd, &unix.SockaddrUnix{Name: p}) }); err != nil {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "connect", Path: path, Err: err}
+	}
+	return &Socket{fd}, nil
+}
+
+func short(path string, do func(string) error) error {
+	const longest = 107
+	if len(path) <= longest {
+		return do(path)
+	}
+	i := len(path) - 1
+	for i > 0 && path[i] != '/' {
+		i--
+	}
+	dir, err := unix.Open(path[:i+1], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	return do("/proc/self/fd/" + strconv.Itoa(dir) + path[i:])
+}
+
+// Accept waits for a connection.
+func (l *Listener) Accept() (*Socket, error) {
+	for {
+		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC)
+		if err == nil {
+			return &Socket{fd}, nil
+		}
+		if err != unix.EINTR && err != unix.ECONNABORTED {
+			return nil, err
+		}
+	}
+}
+
+// Close closes the socket; its name stays.
+func (l *Listener) Close() error { return unix.Close(l.fd) }
