@@ -12,6 +12,7 @@ import (
 	"rl/run/plan"
 	"rl/run/state"
 	"rl/slirp"
+	"rl/slirp/external"
 	"rl/slirp/publish"
 	"rl/userns/probe"
 	"rl/userns/sys"
@@ -23,11 +24,48 @@ import (
 type connection struct {
 	leases  []*network.Lease
 	bound   []publish.Bound
-	control string // the monitor's socket for commands; "" for none
+	control string      // the monitor's socket for commands; "" for none
+	other   *plan.Other // what is known of whose network is shared
 }
 
 // stacked tells whether the network is rl's own stack.
-func stacked(rung string) bool { return rung == string(probe.NetSlirp) || rung == string(probe.NetNamed) }
+func stacked(rung string) bool {
+	return rung == string(probe.NetSlirp) || rung == string(probe.NetNamed)
+}
+
+// connected tells whether the monitor makes the network namespace, to have devices
+// made in it.
+func connected(rung string) bool {
+	return stacked(rung) || rung == string(probe.NetPasta) || rung == string(probe.NetSlirp4netns)
+}
+
+// outer is the program that connects the container, if that is not the stack.
+func (p *preparation) outer() *monitor.Program {
+	c := p.net.Config
+	switch probe.Rung(p.network) {
+	case probe.NetPasta:
+		return &monitor.Program{Kind: external.Pasta, Options: external.Options{Path: p.program, DNS: plan.PastaDNS, Extra: p.Flags.Network.Extra}}
+	case probe.NetSlirp4netns:
+		i := c.Interfaces[0]
+		return &monitor.Program{Kind: external.Slirp4netns, Options: external.Options{Path: p.program, Name: i.Name, MTU: i.MTU, MAC: i.MAC,
+			Subnet: i.Addrs[0].Masked(), IPv6: len(i.Addrs) > 1, HostLoopback: c.HostLoopback}}
+	}
+	return nil
+}
+
+// names are what a container that shares this one's network has to be called.
+func (p *preparation) names() monitor.Names {
+	n := monitor.Names{Hostname: p.plan.Spec.Hostname}
+	for _, f := range p.plan.Files {
+		switch f.Name {
+		case "resolv.conf":
+			n.Resolv = []byte(f.Data)
+		case "hosts":
+			n.Hosts = []byte(f.Data)
+		}
+	}
+	return n
+}
 
 // lease takes an address in each user-defined network that was named.
 func (p *preparation) lease() (joined []plan.Membership, err error) {
@@ -97,7 +135,7 @@ func (c *connection) name(conf *slirp.Config, name string) {
 
 // listenAt decides where the monitor listens for commands.
 func (p *preparation) listenAt() error {
-	if !stacked(p.network) {
+	if p.network == string(probe.NetHost) {
 		return nil
 	}
 	dir, err := probe.Runtime(p.Facts)

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,6 +83,7 @@ type preparation struct {
 	child    *userns.Child // the monitor
 	started  chan error    // its ids exist
 	network  string        // the rung of the network ladder
+	program  string        // and the program that it needs
 	cgroup2  bool
 	rec      *state.Record
 	cont     *state.Container
@@ -112,42 +112,47 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	if err := p.who(); err != nil {
 		return nil, err
 	}
+	network, err := probe.Network(e.Facts, c.Flags.Network.Name)
+	if err != nil {
+		return nil, err
+	}
+	if text := network.Notice(); text != "" {
+		e.Notice(text)
+	}
+	p.network, p.program = string(network.Rung), network.Path
+	var other *state.Record
+	if network.Rung == probe.NetContainer {
+		if other, err = p.share(); err != nil {
+			return nil, err
+		}
+	}
 	if c.Image != nil {
 		if err := p.findLayers(); err != nil {
 			return nil, err
 		}
 	}
-	network, err := probe.Network(e.Facts, c.Flags.Network.Name)
-	if err != nil {
-		return nil, err
-	}
-	switch network.Rung {
-	case probe.NetHost, probe.NetNone, probe.NetSlirp, probe.NetNamed:
-	default:
-		return nil, fault.New("slirp, host and none are what there is now", "network %q is not supported yet", cmp.Or(c.Flags.Network.Arg, c.Flags.Network.Name))
-	}
-	if text := network.Notice(); text != "" {
-		e.Notice(text)
-	}
-	p.network = string(network.Rung)
 	var fs unix.Statfs_t
 	p.cgroup2 = unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
 	own, err := plan.Namespaces(&c.Flags, p.network, p.cgroup2)
 	if err != nil {
 		return nil, err
 	}
-	return p, p.startMonitor(monitor.Start{Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init, Tap: stacked(p.network)})
+	return p, p.startMonitor(other, monitor.Start{Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init, Tap: connected(p.network)})
 }
 
 // startMonitor starts the monitor, unless one was started ahead, and in the
-// background has its ids written.
-func (p *preparation) startMonitor(s monitor.Start) error {
+// background has its ids written. With other, it is that container's child.
+func (p *preparation) startMonitor(other *state.Record, s monitor.Start) error {
 	early := ahead.Take()
-	if early != nil && p.Flags.Pid.Name == "host" {
+	if early != nil && (p.Flags.Pid.Name == "host" || other != nil) {
 		early.End()
 		early = nil
 	}
-	if early != nil {
+	if other != nil {
+		if err := p.startShared(other); err != nil {
+			return err
+		}
+	} else if early != nil {
 		p.child = p.id.adopt(early.Pid, early.Socket)
 	} else {
 		flags := uintptr(syscall.CLONE_NEWNS)
@@ -316,6 +321,7 @@ func (p *preparation) facts() (*plan.Facts, error) {
 		},
 	}
 	h := p.netFacts()
+	h.Other = p.conn.other
 	var err error
 	if h.Joined, err = p.lease(); err != nil {
 		return nil, err
@@ -393,7 +399,7 @@ func (p *preparation) target() string { return p.State.Target() }
 
 func (p *preparation) config() *monitor.Config {
 	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Remove: p.Flags.Remove, Plain: p.Rootfs,
-		Network: p.net.Config, Leases: p.conn.leaseFiles(), Control: p.conn.control,
+		Network: p.net.Config, Program: p.outer(), Names: p.names(), Leases: p.conn.leaseFiles(), Control: p.conn.control,
 		Tree: rootfs.Tree{Lowers: p.lowers, Target: p.target(), Volatile: p.Flags.Remove}}
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")

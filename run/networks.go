@@ -1,9 +1,12 @@
 package run
 
 import (
+	"encoding/json"
 	"net/netip"
 
+	"rl/run/monitor"
 	"rl/run/network"
+	"rl/run/state"
 	"rl/userns/probe"
 	"rl/userns/sys/fault"
 )
@@ -93,12 +96,36 @@ type Attachment struct {
 
 // ConnectNetwork connects a running container to a further network.
 func (e *Engine) ConnectNetwork(a Attachment) error {
-	n, _, err := e.Network(a.Network)
+	store, err := e.networks()
 	if err != nil {
 		return err
 	}
-	return fault.New("start it with --network "+n.Name+", which can be given several times",
-		"cannot connect container %s to network %s: running containers cannot be connected yet", a.Container, n.Name)
+	n, err := store.Get(a.Network)
+	if err != nil {
+		return err
+	}
+	rec, err := e.connectable(a.Container)
+	if err != nil {
+		return err
+	}
+	l, err := store.Lease(n.Name, network.Want{IP: a.IP, IP6: a.IP6}, rec.ID, rec.Name)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	m := membership(l)
+	device, err := json.Marshal(m.Interface(rec.ID, [6]byte{}, append([]string{rec.Name}, a.Aliases...)...))
+	if err != nil {
+		return err
+	}
+	var fds []int
+	for _, f := range l.Files {
+		if err := control(f, func(fd int) { fds = append(fds, fd) }); err != nil {
+			return err
+		}
+	}
+	_, err = monitor.Ask(rec.Control, append([]byte{monitor.AskAttach}, device...), fds...)
+	return err
 }
 
 // DisconnectNetwork takes a running container out of a network.
@@ -107,5 +134,25 @@ func (e *Engine) DisconnectNetwork(text, container string) error {
 	if err != nil {
 		return err
 	}
-	return fault.New("end the container", "cannot disconnect container %s from network %s: running containers cannot be disconnected yet", container, n.Name)
+	rec, err := e.connectable(container)
+	if err != nil {
+		return err
+	}
+	_, err = monitor.Ask(rec.Control, append([]byte{monitor.AskDetach}, n.Name...))
+	return err
+}
+
+// connectable finds a running container that has a network of rl's.
+func (e *Engine) connectable(text string) (*state.Record, error) {
+	rec, err := e.State.Find(text)
+	switch {
+	case err != nil:
+		return nil, err
+	case !e.State.Running(rec.ID):
+		return nil, fault.New("start it with --network NAME, which can be given several times", "container %s is not running", rec.Name)
+	case !stacked(rec.Network):
+		return nil, fault.New("start it with --network slirp or a network's name",
+			"container %s cannot be connected to networks: its network mode is %s", rec.Name, rec.Network)
+	}
+	return rec, nil
 }

@@ -14,17 +14,18 @@ type guard struct {
 	gateways     []netip.Addr
 	hostLoopback bool
 	linkLocal    bool
-	internal     bool
+	internal     bool // no device leads out
 }
 
 func newGuard(c *Config, devices []*device) *guard {
-	g := &guard{hostLoopback: c.HostLoopback, linkLocal: c.LinkLocal, internal: c.Internal}
+	g := &guard{hostLoopback: c.HostLoopback, linkLocal: c.LinkLocal}
 	for _, i := range devices {
 		for _, p := range i.Addrs {
 			g.own = append(g.own, p.Masked())
 		}
 		g.gateways = append(g.gateways, i.Gateways...)
 	}
+	g.internal = len(g.gateways) == 0
 	return g
 }
 

@@ -84,7 +84,8 @@ func Start(c *Config, taps []Tap) (*Network, error) {
 	}
 	shared := &forward.Net{Context: ctx, IsDNS: n.isDNS, Gateway: n.gateway, Wire: n.wire,
 		Allow: func(to netip.AddrPort) (netip.AddrPort, error) { return n.state.Load().guard.allow(to) }}
-	n.relay = dns.New(dns.Config{Upstreams: dns.HostResolvers(c.Resolv), Names: &names{n}, Internal: c.Internal})
+	n.relay = dns.New(dns.Config{Upstreams: dns.HostResolvers(c.Resolv), Names: &names{n},
+		Internal: func() bool { return n.state.Load().guard.internal }})
 	n.tcp = &forward.TCP{Net: shared, DNS: n.relay.TCP}
 	n.udp = &forward.UDP{Net: shared, DNS: func(q []byte, reply func([]byte)) { go n.relay.UDP(ctx, q, reply) }}
 	n.icmp = &forward.ICMP{Net: shared}
@@ -105,6 +106,9 @@ func Start(c *Config, taps []Tap) (*Network, error) {
 func (n *Network) Attach(i Interface, t Tap, leases []*os.File) (err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if i.LAN != nil && n.find(i.LAN.Network) >= 0 {
+		return fault.New("", "the container is connected to the network %s already", i.LAN.Network)
+	}
 	d := &device{Interface: i, tap: t.File, nic: n.last + 1, held: leases}
 	if d.link, err = link.New(t.File, t.Offload, i.MTU, GatewayMAC); err != nil {
 		return err
@@ -135,7 +139,7 @@ func (n *Network) Detach(network string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	list := n.devices()
-	i := slices.IndexFunc(list, func(d *device) bool { return d.LAN != nil && d.LAN.Network == network })
+	i := n.find(network)
 	if i < 0 {
 		return fault.New("", "the container is not connected to the network %s", network)
 	}
@@ -146,6 +150,23 @@ func (n *Network) Detach(network string) error {
 }
 
 func (n *Network) devices() []*device { return n.state.Load().devices }
+
+// find is the place of a user-defined network's device, -1 when there is none.
+func (n *Network) find(network string) int {
+	return slices.IndexFunc(n.devices(), func(d *device) bool { return d.LAN != nil && d.LAN.Network == network })
+}
+
+// FreeName is a name that no device of the network has: eth and a number, which is
+// the order of their default routes, too.
+func (n *Network) FreeName() (name string, number int) {
+	for {
+		name = fmt.Sprintf("eth%d", number)
+		if !slices.ContainsFunc(n.devices(), func(d *device) bool { return d.Name == name }) {
+			return name, number
+		}
+		number++
+	}
+}
 
 // look makes what is decided by the devices fit to them.
 func (n *Network) look(list []*device) {

@@ -145,6 +145,14 @@ func Adopt(pid, socket int, c Config) *Child {
 	return child
 }
 
+// Foreign is a child that another process started in a user namespace with maps
+// of its own: it is only known by its socket, whose end is its own.
+func Foreign(socket *sys.Socket) *Child {
+	child := &Child{Socket: socket, maps: make(chan error, 1)}
+	child.maps <- nil
+	return child
+}
+
 // Release waits for the maps and lets the child go on. On failure the child is
 // killed, and waited for.
 func (c *Child) Release() error {
@@ -161,14 +169,19 @@ func (c *Child) Release() error {
 
 // Kill ends the child and takes its exit status away.
 func (c *Child) Kill() {
-	unix.Kill(c.Pid, unix.SIGKILL)
-	c.Wait()
+	if c.Pid != 0 {
+		unix.Kill(c.Pid, unix.SIGKILL)
+		c.Wait()
+	}
 	c.Socket.Close()
 }
 
-// Wait waits for the child's end.
+// Wait waits for the child's end; not for that of a foreign one.
 func (c *Child) Wait() (syscall.WaitStatus, error) {
 	var ws syscall.WaitStatus
+	if c.Pid == 0 {
+		return ws, nil
+	}
 	for {
 		_, err := syscall.Wait4(c.Pid, &ws, 0, nil)
 		if err != syscall.EINTR {

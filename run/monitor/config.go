@@ -31,6 +31,7 @@ import (
 
 	"rl/run/rootfs"
 	"rl/slirp"
+	"rl/slirp/external"
 )
 
 // Stage is the monitor's name in the table of stages.
@@ -63,6 +64,8 @@ type Config struct {
 	Control string      // "" or the path of the socket to listen on, see control.go
 
 	Network *slirp.Config // nil: no devices are made
+	Program *Program      // with Network: another program makes the device and serves it
+	Names   Names         // for those who share the network
 	Leases  int           // files that stand for addresses; those of Network.Ports follow
 }
 
@@ -82,6 +85,18 @@ func (s Start) Message() []byte {
 func (s *Start) read(msg []byte) error {
 	_, err := fmt.Sscanf(string(msg[1:]), "%d %t %t %t", &s.Namespaces, &s.NoStdin, &s.Reaper, &s.Tap)
 	return err
+}
+
+// Program is what connects a container in place of the embedded stack.
+type Program struct {
+	Kind    external.Kind
+	Options external.Options
+}
+
+// Names are the files of a container that name it and its network's hosts.
+type Names struct {
+	Hostname      string
+	Resolv, Hosts []byte
 }
 
 // Volume is a directory of the container that outlives its root file system.

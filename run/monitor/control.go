@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rl/slirp"
+	"rl/slirp/tap"
 	"rl/userns/stage"
 	"rl/userns/sys"
 	"rl/userns/sys/fault"
@@ -101,9 +102,10 @@ func (m *monitor) answer(s *sys.Socket) {
 		return
 	}
 	var kept bool
+	var told []byte
 	switch msg[0] {
 	case AskJoin:
-		err = m.join(files)
+		told, err = m.join(files)
 	case AskAttach:
 		kept, err = m.attach(msg[1:], files)
 	case AskDetach:
@@ -120,20 +122,25 @@ func (m *monitor) answer(s *sys.Socket) {
 		s.Send(append([]byte{AnswerRefused}, refusal(err)...))
 		return
 	}
-	s.Send([]byte{AnswerDone})
+	s.Send(append([]byte{AnswerDone}, told...))
 }
 
 // join starts the monitor of a container that shares this one's network: as a
 // child, for nobody else may enter our namespaces. Its pid namespace lies in ours, so it ends
-// with this container.
-func (m *monitor) join(files []*os.File) error {
+// with this container. The answer is the names that belong to the network.
+func (m *monitor) join(files []*os.File) ([]byte, error) {
 	if len(files) != 4 {
-		return errors.New("join: four descriptors are wanted")
+		return nil, errors.New("join: four descriptors are wanted")
 	}
-	if m.net.ns == nil {
-		return fault.New("", "this container has no network of its own to share")
+	names, err := json.Marshal(m.conf.Names)
+	if err != nil {
+		return nil, err
 	}
-	return m.net.ns.Do(func() error {
+	ns, err := m.namespace()
+	if err != nil {
+		return nil, err
+	}
+	return names, ns.Do(func() error {
 		fds := []uintptr{files[1].Fd(), files[2].Fd(), files[3].Fd(), files[0].Fd()}
 		_, err := syscall.ForkExec("/proc/self/exe", stage.Argv(Stage), &syscall.ProcAttr{
 			Env: stage.Env(Stage, stage.OneProcessor), Files: fds,
@@ -141,6 +148,29 @@ func (m *monitor) join(files []*os.File) error {
 		})
 		return err
 	})
+}
+
+// namespace is a thread in the container's network namespace, which init may have made.
+func (m *monitor) namespace() (*tap.Namespace, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.net.ns != nil {
+		return m.net.ns, nil
+	}
+	if m.ended {
+		return nil, errors.New("the container has ended")
+	}
+	fd, err := unix.PidfdOpen(m.init.pid, 0)
+	if err != nil {
+		return nil, err
+	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	defer pidfd.Close()
+	ns, err := tap.Enter(pidfd)
+	if err == nil {
+		m.net.ns = ns
+	}
+	return ns, err
 }
 
 // attach connects the container to a further network.
@@ -152,11 +182,18 @@ func (m *monitor) attach(data []byte, leases []*os.File) (kept bool, err error) 
 	if err := json.Unmarshal(data, &i); err != nil {
 		return false, err
 	}
-	taps, err := m.devices([]slirp.Interface{i})
+	m.net.change.Lock()
+	defer m.net.change.Unlock()
+	var number int
+	i.Name, number = m.net.stack.FreeName()
+	taps, err := m.devices(number, []slirp.Interface{i})
 	if err != nil {
 		return false, err
 	}
-	return true, m.net.stack.Attach(i, taps[0], leases)
+	if err := m.net.stack.Attach(i, taps[0], leases); err != nil {
+		return false, errors.Join(err, taps[0].File.Close())
+	}
+	return true, nil
 }
 
 func (m *monitor) detachNetwork(name string) error {

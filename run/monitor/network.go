@@ -4,21 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"rl/slirp"
+	"rl/slirp/external"
 	"rl/slirp/publish"
 	"rl/slirp/tap"
 )
 
 // network is what the monitor does for the container's network.
 type network struct {
-	ns     *tap.Namespace // the container's; nil when init has one of its own without devices, or the host's
-	files  []*os.File     // donated: leases of addresses, then the sockets of published ports
-	stack  *slirp.Network
-	ports  *publish.Server
-	cancel context.CancelFunc
+	ns       *tap.Namespace // the container's; nil when init has one of its own without devices, or the host's
+	files    []*os.File     // donated: leases of addresses, then the sockets of published ports
+	stack    *slirp.Network
+	outer    *external.Process // in place of the stack
+	stopping atomic.Bool
+	change   sync.Mutex // of who connects a further network
+	ports    *publish.Server
+	cancel   context.CancelFunc
 }
 
 // startNetwork makes the devices and puts the stack behind them. It does nothing
@@ -28,7 +35,13 @@ func (m *monitor) startNetwork() error {
 	if c == nil {
 		return nil
 	}
-	taps, err := m.devices(c.Interfaces)
+	if m.conf.Program != nil {
+		if err := m.startProgram(); err != nil {
+			return fmt.Errorf("set up the network: %w", err)
+		}
+		return m.publish()
+	}
+	taps, err := m.devices(0, c.Interfaces)
 	if err == nil {
 		m.net.stack, err = slirp.Start(c, taps)
 	}
@@ -38,12 +51,35 @@ func (m *monitor) startNetwork() error {
 	return m.publish()
 }
 
-// devices makes and configures the container's network devices.
-func (m *monitor) devices(list []slirp.Interface) ([]slirp.Tap, error) {
+// startProgram has another program make the container's device.
+func (m *monitor) startProgram() error {
+	netns, err := m.net.ns.File()
+	if err != nil {
+		return err
+	}
+	defer netns.Close()
+	p := m.conf.Program
+	m.net.outer, err = external.Start(context.Background(), p.Kind, netns, p.Options)
+	if err != nil {
+		return err
+	}
+	outer := m.net.outer
+	go func() {
+		<-outer.Done()
+		if err := outer.Err(); err != nil && !m.net.stopping.Load() {
+			m.notice("the container has no network any more: " + err.Error())
+		}
+	}()
+	return nil
+}
+
+// devices makes and configures the container's network devices. The default
+// routes of the first win: first is their number.
+func (m *monitor) devices(first int, list []slirp.Interface) ([]slirp.Tap, error) {
 	taps := make([]slirp.Tap, 0, len(list))
 	err := m.net.ns.Do(func() error {
-		for _, i := range list {
-			t, err := device(i)
+		for k, i := range list {
+			t, err := device(i, first+k)
 			if err != nil {
 				return err
 			}
@@ -55,12 +91,12 @@ func (m *monitor) devices(list []slirp.Interface) ([]slirp.Tap, error) {
 }
 
 // device makes one, in the calling thread's network namespace.
-func device(i slirp.Interface) (slirp.Tap, error) {
+func device(i slirp.Interface, number int) (slirp.Tap, error) {
 	d, err := tap.Open(i.Name)
 	if err != nil {
 		return slirp.Tap{}, err
 	}
-	err = tap.Configure(tap.Interface{Name: i.Name, MAC: i.MAC, MTU: i.MTU, Addrs: i.Addrs, Gateways: i.Gateways})
+	err = tap.Configure(tap.Interface{Name: i.Name, MAC: i.MAC, MTU: i.MTU, Addrs: i.Addrs, Gateways: i.Gateways, Metric: uint32(number)})
 	if err != nil {
 		d.File.Close()
 		return slirp.Tap{}, err
@@ -92,16 +128,42 @@ func (m *monitor) publish() error {
 		}
 		gateways = append(gateways, i.Gateways...)
 	}
+	if m.net.outer != nil && len(addrs) == 0 {
+		var err error
+		if addrs, err = m.addresses(); err != nil {
+			return err
+		}
+	}
+	sockets := publish.NewSockets(m.net.ns, addrs, gateways, subnets)
+	sockets.Notice = m.notice
 	ctx, cancel := context.WithCancel(context.Background())
 	m.net.cancel = cancel
 	var err error
-	m.net.ports, err = publish.Serve(ctx, bound, publish.NewSockets(m.net.ns, addrs, gateways, subnets))
+	m.net.ports, err = publish.Serve(ctx, bound, sockets)
 	return err
 }
 
+// addresses are what another program gave the container: pasta copies the host's.
+func (m *monitor) addresses() (list []netip.Addr, err error) {
+	err = m.net.ns.Do(func() error {
+		all, err := net.InterfaceAddrs()
+		for _, a := range all {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().IsGlobalUnicast() {
+				list = append(list, p.Addr())
+			}
+		}
+		return err
+	})
+	return list, err
+}
+
 func (m *monitor) stopNetwork() error {
+	m.net.stopping.Store(true)
 	if m.net.cancel != nil {
 		m.net.cancel()
+	}
+	if m.net.outer != nil {
+		return m.net.outer.Close()
 	}
 	if m.net.stack == nil {
 		return nil

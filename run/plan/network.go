@@ -61,9 +61,9 @@ type Net struct {
 	other     *Other
 }
 
-// pastaDNS is where pasta answers queries for the host's resolvers when it is
+// PastaDNS is where pasta answers queries for the host's resolvers when it is
 // started with --dns-forward; podman's choice.
-var pastaDNS = netip.AddrFrom4([4]byte{169, 254, 1, 1})
+var PastaDNS = netip.AddrFrom4([4]byte{169, 254, 1, 1})
 
 // Network decides a container's network. It is pure; the rung was chosen, and
 // addresses in user-defined networks were leased before.
@@ -86,7 +86,7 @@ func Network(image *v1.ImageConfig, f *Flags, h *NetFacts) (*Net, error) {
 	case "network":
 		err = n.members(f, h)
 	case "pasta":
-		n.resolvers, n.addrs = []netip.Addr{pastaDNS}, h.Addrs // it gives the container the host's own addresses
+		n.resolvers, n.addrs = []netip.Addr{PastaDNS}, h.Addrs // it gives the container the host's own addresses
 	default:
 		err = n.slirp(&f.Network.Slirp, h)
 	}

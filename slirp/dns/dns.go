@@ -40,8 +40,8 @@ type Config struct {
 	// by several goroutines, and its result is not changed. See [HostResolvers].
 	Upstreams func() []netip.AddrPort
 
-	Names    Names // local names; nil: none
-	Internal bool  // nothing leaves: what Names does not know does not exist (NXDOMAIN)
+	Names    Names       // local names; nil: none
+	Internal func() bool // nothing leaves: what Names does not know does not exist (NXDOMAIN); nil: never
 
 	// Dial connects to a resolver; nil is net.Dialer's. The network is udp or tcp, and
 	// a udp connection receives from addr only.
@@ -155,7 +155,7 @@ func (s *Server) answer(ctx context.Context, network string, q *query) []byte {
 	if m := s.local(q); m != nil {
 		return m
 	}
-	if s.Internal {
+	if s.Internal != nil && s.Internal() {
 		return q.reply(rcodeNameError).done("")
 	}
 	ups := s.Upstreams()

@@ -120,7 +120,6 @@ type toContainer struct {
 	space <-chan struct{}
 	fd    int
 	size  int // of what is there to be read
-	byte1 []byte
 }
 
 // run tells whether the stream ended properly: the host closed it.

@@ -15,6 +15,7 @@ type Interface struct {
 	MTU      int            // bytes, 68 to 65521; IPv6 wants 1280
 	Addrs    []netip.Prefix // with the length of their subnet
 	Gateways []netip.Addr   // default routes, at most one a family
+	Metric   uint32         // of those routes: the lowest wins
 }
 
 const addrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
@@ -54,7 +55,7 @@ func Configure(i Interface) error {
 	}
 	for _, g := range i.Gateways {
 		nl.begin(fmt.Sprintf("add the default route by %s", g), unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-		nl.route(index, g)
+		nl.route(index, g, i.Metric)
 	}
 	return nl.flush()
 }

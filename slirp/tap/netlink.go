@@ -70,10 +70,13 @@ func (n *netlink) address(index uint32, a netip.Prefix) {
 }
 
 // route is struct rtmsg of a default route with its attributes.
-func (n *netlink) route(index uint32, gateway netip.Addr) {
+func (n *netlink) route(index uint32, gateway netip.Addr, metric uint32) {
 	n.buf = append(n.buf, family(gateway), 0, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0)
 	n.attr(unix.RTA_GATEWAY, gateway.AsSlice())
 	n.attr(unix.RTA_OIF, native32(index))
+	if metric > 0 {
+		n.attr(unix.RTA_PRIORITY, native32(metric))
+	}
 }
 
 func (n *netlink) attr(kind uint16, value []byte) {

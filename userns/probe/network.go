@@ -10,7 +10,7 @@ import (
 
 // defaultNetwork is the rung that a run climbs to which says nothing of its
 // network.
-const defaultNetwork = NetHost
+const defaultNetwork = NetSlirp
 
 const tunPath = "/dev/net/tun"
 
