@@ -76,14 +76,12 @@ func Listen(kind, addr string, log Log) (io.Closer, error) {
 	default:
 		return nil, fmt.Errorf("no server of the kind %q", kind)
 	}
-	if tcp != nil {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			return nil, err
-		}
-		s.open = append(s.open, l)
-		go accept(l.(*net.TCPListener), tcp)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
 	}
+	s.open = append(s.open, l)
+	go accept(l.(*net.TCPListener), tcp)
 	if udp != nil {
 		c, err := net.ListenPacket("udp", addr)
 		if err != nil {
