@@ -241,7 +241,7 @@ func (e *Engine) RemoveTree(path string) error {
 // Sweep removes what commands that were killed left behind.
 func (e *Engine) Sweep(ctx context.Context) error {
 	ids, locks := e.State.Litter()
-	errs := []error{e.Store.Sweep(e.RemoveTree)}
+	errs := []error{e.Store.Sweep(e.RemoveTree), e.sweepSockets()}
 	for i, c := range ids {
 		rec, err := e.State.Read(c)
 		if err != nil { // killed before it was written: nothing of the container can have run
@@ -256,6 +256,9 @@ func (e *Engine) Sweep(ctx context.Context) error {
 // discard deletes a container whose lock the caller holds.
 func (e *Engine) discard(rec *state.Record) error {
 	dir := e.State.Dir(rec)
+	if rec.Control != "" {
+		os.Remove(rec.Control)
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		id := &Identity{Map: rec.Map, Helpers: rec.Helpers}
 		if len(rec.Map.UIDs) == 0 {

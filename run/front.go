@@ -73,6 +73,9 @@ func refusal(msg []byte) error {
 func (p *preparation) finish() {
 	p.child.Wait()
 	p.child.Socket.Close()
+	if p.conn.control != "" {
+		os.Remove(p.conn.control) // of a monitor that was killed
+	}
 	if p.Flags.Remove {
 		if _, err := os.Lstat(p.State.Dir(p.rec)); err == nil {
 			p.discard(p.rec)

@@ -61,11 +61,11 @@ func TestGuardSettings(t *testing.T) {
 		{"or the host's loopback", func(c *Config) { c.HostLoopback = true }, "10.0.2.2", "127.0.0.1", nil},
 		{"in both families", func(c *Config) { c.HostLoopback = true }, "fd00::2", "::1", nil},
 		{"but only by the gateway", func(c *Config) { c.HostLoopback = true }, "127.0.0.1", "", forward.ErrProhibited},
-		{"and not from an internal network", func(c *Config) { c.HostLoopback, c.Internal = true, true }, "10.0.2.2", "", forward.ErrRefused},
+		{"and not from an internal network", func(c *Config) { c.HostLoopback, c.Interfaces[0].Gateways = true, nil }, "10.0.2.77", "", unix.EHOSTUNREACH},
 		{"neighbours are not looked for on the host", func(*Config) {}, "10.0.2.77", "", unix.EHOSTUNREACH},
 		{"link-local when asked", func(c *Config) { c.LinkLocal = true }, "169.254.169.254", "169.254.169.254", nil},
 		{"loopback not even then", func(c *Config) { c.LinkLocal = true }, "127.0.0.1", "", forward.ErrProhibited},
-		{"internal", func(c *Config) { c.Internal = true }, "8.8.8.8", "", unix.ENETUNREACH},
+		{"internal: no device leads out", func(c *Config) { c.Interfaces[0].Gateways = nil }, "8.8.8.8", "", unix.ENETUNREACH},
 	} {
 		c := testConfig()
 		test.set(c)

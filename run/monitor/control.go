@@ -34,8 +34,11 @@ const (
 	AnswerRefused = 'E' // then 125 and text, as MsgError
 )
 
+// ControlSuffix is how the name of a control socket ends.
+const ControlSuffix = ".ctl"
+
 // ControlName is the name of a container's socket.
-func ControlName(id string) string { return id[:32] + ".ctl" }
+func ControlName(id string) string { return id + ControlSuffix }
 
 // Ask asks the monitor behind a socket.
 func Ask(path string, msg []byte, fds ...int) ([]byte, error) {

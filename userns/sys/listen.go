@@ -12,24 +12,24 @@ import (
 // Listener is a listening socket of the kind that [Socket] is.
 type Listener struct{ fd int }
 
-// Listen makes a socket at path, mode 0600. What a dead process left there is
-// replaced; a living one's is an error (EADDRINUSE).
+// Listen makes a socket at path, in place of whatever is there. It appears when it
+// listens, so that one which refuses is a dead process's.
 func Listen(path string) (*Listener, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
-	err = bind(fd, path)
+	fresh := path + ".new"
+	err = bind(fd, fresh)
 	if errors.Is(err, unix.EADDRINUSE) {
-		if s, derr := Dial(path); errors.Is(derr, unix.ECONNREFUSED) {
-			os.Remove(path)
-			err = bind(fd, path)
-		} else if derr == nil {
-			s.Close()
-		}
+		os.Remove(fresh)
+		err = bind(fd, fresh)
 	}
 	if err == nil {
 		err = unix.Listen(fd, 128)
+	}
+	if err == nil {
+		err = os.Rename(fresh, path)
 	}
 	if err != nil {
 		unix.Close(fd)

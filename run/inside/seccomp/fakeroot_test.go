@@ -70,20 +70,20 @@ func TestTarOfRoot(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	for what, r := range map[string]rig{
-		"default":                   {Profile: true},
-		"fake/notify":               {FakeRoot: "notify"},
-		"fake/fallback":             {FakeRoot: "fallback"},
-		"fake/with profile":         {FakeRoot: "notify", Profile: true},
-		"errors":                    {FakeRoot: "notify"},
-		"errors/with profile":       {FakeRoot: "notify", Profile: true},
-		"flood":                     {FakeRoot: "notify"},
-		"killed":                    {FakeRoot: "notify"},
-		"killed/interruptible":      {FakeRoot: "interruptible"},
-		"interrupted":               {FakeRoot: "notify"},
-		"interrupted/interruptible": {FakeRoot: "interruptible"},
-		"nested":                    {FakeRoot: "notify"},
-		"blind":                     {FakeRoot: "notify", MaskProc: true},
-		"orphan":                    {FakeRoot: "notify", NoServe: true},
+		"default":                 {Profile: true},
+		"fake/notify":             {FakeRoot: "notify"},
+		"fake/fallback":           {FakeRoot: "fallback"},
+		"fake/with profile":       {FakeRoot: "notify", Profile: true},
+		"errors":                  {FakeRoot: "notify"},
+		"errors/with profile":     {FakeRoot: "notify", Profile: true},
+		"flood":                   {FakeRoot: "notify"},
+		"killed":                  {FakeRoot: "notify"},
+		"killed/interruptible":    {FakeRoot: "interruptible"},
+		"interrupted":             {FakeRoot: "notify"},
+		"restarted/interruptible": {FakeRoot: "interruptible"},
+		"nested":                  {FakeRoot: "notify"},
+		"blind":                   {FakeRoot: "notify", MaskProc: true},
+		"orphan":                  {FakeRoot: "notify", NoServe: true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r.Dir = t.TempDir()

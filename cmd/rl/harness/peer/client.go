@@ -55,7 +55,7 @@ func ask(network, addr, text string) error {
 		return err
 	}
 	if t, ok := c.(*net.TCPConn); ok {
-		if err := t.CloseWrite(); err != nil {
+		if err := t.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) { // reset already: reading tells
 			return err
 		}
 		_, err := io.Copy(os.Stdout, c)
