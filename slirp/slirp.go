@@ -21,6 +21,7 @@ import (
 	"rl/slirp/lan"
 	"rl/slirp/link"
 	"rl/slirp/stack"
+	"rl/slirp/tap"
 	"rl/userns/sys/fault"
 )
 
@@ -146,7 +147,7 @@ func (n *Network) Detach(network string) error {
 	d := list[i]
 	n.look(slices.Delete(slices.Clone(list), i, i+1))
 	n.stack.RemoveNIC(d.nic)
-	return d.close()
+	return errors.Join(d.leave(), tap.Remove(d.tap))
 }
 
 func (n *Network) devices() []*device { return n.state.Load().devices }
@@ -193,14 +194,15 @@ func (d *device) join() (err error) {
 	return nil
 }
 
-func (d *device) close() (err error) {
+// leave gives up what is the device's beside itself.
+func (d *device) leave() (err error) {
 	if d.lan != nil {
 		err = d.lan.Close()
 	}
 	for _, f := range d.held {
 		err = errors.Join(err, f.Close())
 	}
-	return errors.Join(err, d.tap.Close())
+	return err
 }
 
 // early takes what the stack need not see: datagrams and echo requests.
@@ -279,7 +281,7 @@ func (n *Network) Close() error {
 	n.cancel()
 	var err error
 	for _, d := range n.devices() {
-		err = errors.Join(err, d.close())
+		err = errors.Join(err, d.leave(), d.tap.Close())
 	}
 	n.udp.Close()
 	n.icmp.Close()

@@ -194,7 +194,7 @@ func (m *monitor) attach(data []byte, leases []*os.File) (kept bool, err error) 
 		return false, err
 	}
 	if err := m.net.stack.Attach(i, taps[0], leases); err != nil {
-		return false, errors.Join(err, taps[0].File.Close())
+		return false, errors.Join(err, tap.Remove(taps[0].File))
 	}
 	return true, nil
 }

@@ -98,8 +98,7 @@ func device(i slirp.Interface, number int) (slirp.Tap, error) {
 	}
 	err = tap.Configure(tap.Interface{Name: i.Name, MAC: i.MAC, MTU: i.MTU, Addrs: i.Addrs, Gateways: i.Gateways, Metric: uint32(number)})
 	if err != nil {
-		d.File.Close()
-		return slirp.Tap{}, err
+		return slirp.Tap{}, errors.Join(err, tap.Remove(d.File))
 	}
 	return slirp.Tap{File: d.File, Offload: d.Offload}, nil
 }
