@@ -20,18 +20,6 @@ func read(fd int, b []byte) (int, unix.Errno) {
 	return int(n), e
 }
 
-// peek tells what there is to read when there are no bytes: something after all
-// (0), nothing yet (EAGAIN), the end (ENODATA), or an error.
-func peek(fd int) unix.Errno {
-	var b [1]byte
-	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b)), 1,
-		unix.MSG_DONTWAIT|unix.MSG_PEEK, 0, 0)
-	if e == 0 && n == 0 {
-		return unix.ENODATA
-	}
-	return e
-}
-
 // waiting is how many bytes there are to read.
 func waiting(fd int) (int, unix.Errno) {
 	var n int32

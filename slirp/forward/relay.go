@@ -3,6 +3,7 @@ package forward
 import (
 	"io"
 	"net"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -119,37 +120,38 @@ type toContainer struct {
 	ep    tcpip.Endpoint
 	space <-chan struct{}
 	fd    int
-	size  int // of what is there to be read
+	size  int    // of what there is to be read without a copy
+	kept  []byte // of the first piece, what the stack had no room for yet
+	first *[]byte
 }
+
+// piece is what is read first, in one call: all there is of a question or an
+// answer. When it is full there may be much more, which then goes straight into
+// the stack's memory.
+const piece = 4096
+
+var pieces = sync.Pool{New: func() any { b := make([]byte, piece); return &b }}
 
 // run tells whether the stream ended properly: the host closed it.
 func (r *toContainer) run(ready rawIO) bool {
 	var end tcpip.Error
 	var eof, failed bool
+	defer r.drop()
 	step := func(fd uintptr) bool {
 		r.fd = int(fd)
 		for {
-			n, err := waiting(r.fd)
-			if err != 0 {
+			switch err := r.fill(); err {
+			case 0:
+			case unix.EAGAIN:
+				r.drop() // an idle connection has no buffer
+				return false
+			case unix.ENODATA:
+				eof = true
+				return true
+			default:
 				failed = true
 				return true
 			}
-			if n == 0 {
-				switch err := peek(r.fd); err {
-				case 0:
-					continue // something came meanwhile
-				case unix.EAGAIN:
-					return false
-				case unix.ENODATA:
-					eof = true
-				case unix.EINTR:
-					continue
-				default:
-					failed = true
-				}
-				return true
-			}
-			r.size = n
 			if _, end = r.ep.Write(r, tcpip.WriteOptions{}); end != nil {
 				return true
 			}
@@ -170,11 +172,52 @@ func (r *toContainer) run(ready rawIO) bool {
 	}
 }
 
+// fill sees to it that there is something to write: ENODATA is the end.
+func (r *toContainer) fill() unix.Errno {
+	if len(r.kept) > 0 || r.size > 0 {
+		return 0
+	}
+	if r.first == nil {
+		r.first = pieces.Get().(*[]byte)
+	}
+	for {
+		n, err := read(r.fd, *r.first)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != 0:
+			return err
+		case n == 0:
+			return unix.ENODATA
+		}
+		r.kept = (*r.first)[:n]
+		if n == piece {
+			r.size, err = waiting(r.fd)
+		}
+		return err
+	}
+}
+
+func (r *toContainer) drop() {
+	if r.first != nil && len(r.kept) == 0 {
+		pieces.Put(r.first)
+		r.first = nil
+	}
+}
+
 // Len is how much the endpoint may read at once.
-func (r *toContainer) Len() int { return min(r.size, 256<<10) }
+func (r *toContainer) Len() int { return min(len(r.kept)+r.size, 256<<10) }
 
 // Read is called by the endpoint with room for what it sends.
 func (r *toContainer) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	if len(r.kept) > 0 {
+		n := copy(b, r.kept)
+		r.kept = r.kept[n:]
+		return n, nil
+	}
 	for {
 		n, err := read(r.fd, b)
 		switch {
@@ -184,6 +227,7 @@ func (r *toContainer) Read(b []byte) (int, error) {
 		case n == 0:
 			return 0, io.ErrUnexpectedEOF
 		default:
+			r.size = max(0, r.size-n)
 			return n, nil
 		}
 	}

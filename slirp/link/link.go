@@ -43,6 +43,9 @@ type Endpoint struct {
 	offload bool
 	addr    tcpip.LinkAddress
 
+	acks  acks
+	small atomic.Bool // the last TCP packet from the device was
+
 	dispatcher atomic.Pointer[stack.NetworkDispatcher]
 	done       sync.WaitGroup
 }

@@ -93,6 +93,9 @@ func (r *reader) frame(n int) {
 			return
 		}
 	}
+	if len(body) <= interactive != e.small.Load() {
+		e.small.Store(len(body) <= interactive)
+	}
 	e.deliver(proto, r.keep(body))
 }
 

@@ -42,6 +42,10 @@ func (e *Endpoint) write(pkt *stack.PacketBuffer) {
 			p.head.segments(kind, pkt.HeaderSize(), int(g.MSS))
 		}
 	}
+	if pkt.TransportProtocolNumber == header.TCPProtocolNumber && !e.pass(pkt, &p.head) {
+		free.Put(p)
+		return
+	}
 	slices := pkt.AsSlices()
 	if e.Seen != nil {
 		e.Seen(slices...)
