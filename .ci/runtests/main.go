@@ -192,9 +192,9 @@ func (r *runner) tree() error {
 		}
 		to := filepath.Join(r.src, rel)
 		switch {
-		case rel == ".git":
+		case rel == ".git" && d.IsDir():
 			return filepath.SkipDir
-		case rel == "rl":
+		case rel == ".git", rel == "rl": // of a worktree it is a file
 			return nil
 		case d.IsDir():
 			return os.Mkdir(to, 0o755)
