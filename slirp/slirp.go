@@ -211,13 +211,19 @@ func (n *Network) early(d *device, p *link.Packet) bool {
 	case p.Transport == header.UDPProtocolNumber && !p.Fragment:
 		n.udp.Packet(d.wire, p.Src, p.Dst, p.Payload)
 		return true
-	case p.Transport == header.UDPProtocolNumber || n.own(p.Dst):
+	case p.Transport == header.UDPProtocolNumber || n.own(p.Dst) && !neighbour(p):
 		return false
 	case p.Fragment:
 		return true // the stack would answer for the world: better nobody does
 	default:
 		return n.icmp.Packet(d.wire, p.Src, p.Dst, p.Payload) || !p.Dst.IsMulticast() && p.Transport == header.ICMPv4ProtocolNumber
 	}
+}
+
+// neighbour tells whether a packet is an echo request to a link-local address: those
+// of the container's link are the container's, whatever the stack answers for.
+func neighbour(p *link.Packet) bool {
+	return p.Dst.IsLinkLocalUnicast() && !p.Fragment && len(p.Payload) > 0 && p.Payload[0] == byte(header.ICMPv6EchoRequest)
 }
 
 // reassembled takes a datagram that came in fragments.
@@ -239,7 +245,7 @@ func (n *Network) own(a netip.Addr) bool {
 			}
 		}
 	}
-	return a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast()
+	return a.Is6() && (a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast()) // neighbour discovery
 }
 
 func (n *Network) isDNS(a netip.Addr) bool {

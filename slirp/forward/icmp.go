@@ -131,8 +131,11 @@ func (p *ping) open(to netip.Addr) error {
 		return err
 	}
 	p.file = os.NewFile(uintptr(fd), "ping")
-	p.raw, err = p.file.SyscallConn()
-	return err
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		return err
+	}
+	tellErrors(p.raw, to)
+	return nil
 }
 
 // send sends the request; the kernel puts an identifier of its own in, and a
@@ -161,6 +164,7 @@ func (p *ping) receive() {
 				return false
 			case e != 0:
 				failures++
+				forgetErrors(int(fd))
 				p.failed(e)
 			case n >= header.ICMPv4MinimumSize:
 				msg := (*buf)[:n]

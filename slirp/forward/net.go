@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -50,10 +51,33 @@ func reason(err error) Why {
 		return NoNetwork
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EHOSTDOWN):
 		return NoHost
+	case errors.Is(err, unix.EMSGSIZE): // the path is narrower: the kernel knows it now, and fragments
+		return silent
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, unix.ETIMEDOUT), errors.Is(err, context.Canceled):
 		return silent
 	}
 	return refused
+}
+
+// tellErrors has a socket tell of each ICMP error. Without, the kernel keeps to itself
+// what may pass, such as an unreachable host (icmp_err_convert in net/ipv4/icmp.c); the container's kernel
+// is to decide that.
+func tellErrors(c syscall.RawConn, to netip.Addr) {
+	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
+	if to.Is6() && !to.Is4In6() {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+	}
+	c.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), level, option, 1) })
+}
+
+// forgetErrors empties the queue that a socket has then, which is charged to what it
+// may receive.
+func forgetErrors(fd int) {
+	for range 64 {
+		if _, _, _, _, err := unix.Recvmsg(fd, nil, nil, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT); err != nil {
+			return
+		}
+	}
 }
 
 func address(a tcpip.Address) netip.Addr {

@@ -107,8 +107,13 @@ func (u *UDP) flow(w *Wire, key flowKey) (*flow, error) {
 	}
 	f = &flow{udp: u, wire: w, key: key, conn: conn, raw: raw}
 	f.used.Store(now())
+	tellErrors(raw, to.Addr())
 	f.step = func(fd uintptr) bool {
-		_, f.err = write(int(fd), f.out)
+		// An error may be what ICMP said of an earlier datagram: it is told, and this one
+		// is sent all the same.
+		if _, f.err = write(int(fd), f.out); f.err != 0 && f.err != unix.EAGAIN && f.err != unix.EMSGSIZE {
+			write(int(fd), f.out)
+		}
 		return true
 	}
 	if !u.add(f) {
@@ -216,6 +221,7 @@ func (f *flow) receive() {
 				return false
 			default: // what ICMP said of an earlier datagram; it is not the end
 				failures++
+				forgetErrors(int(fd))
 				f.failed(e)
 			}
 		}
