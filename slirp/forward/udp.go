@@ -174,22 +174,26 @@ func (u *UDP) sweep() {
 	for {
 		time.Sleep(sweepEvery)
 		u.mu.Lock()
-		t := now()
-		for _, f := range u.flows {
-			age := unansweredAge
-			if f.answered.Load() {
-				age = answeredAge
-			}
-			if t-f.used.Load() > int64(age/time.Second) {
-				u.drop(f)
-			}
-		}
+		u.expire(now())
 		if len(u.flows) == 0 {
 			u.sweeping = false
 			u.mu.Unlock()
 			return
 		}
 		u.mu.Unlock()
+	}
+}
+
+// expire ends the flows that are out of use at a time.
+func (u *UDP) expire(t int64) {
+	for _, f := range u.flows {
+		age := unansweredAge
+		if f.answered.Load() {
+			age = answeredAge
+		}
+		if t-f.used.Load() > int64(age/time.Second) {
+			u.drop(f)
+		}
 	}
 }
 

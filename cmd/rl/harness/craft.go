@@ -77,6 +77,11 @@ func Craft(dir string, settings []string) (v1.Image, error) {
 		case "file":
 			a, b, _ := strings.Cut(v, "=")
 			files = append(files, [2]string{a, b})
+		case "expose":
+			if config.ExposedPorts == nil {
+				config.ExposedPorts = map[string]struct{}{}
+			}
+			config.ExposedPorts[v] = struct{}{}
 		case "arch":
 			arch = v
 		case "base":
