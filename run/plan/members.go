@@ -15,9 +15,14 @@ func (n *Net) members(f *Flags, h *NetFacts) error {
 		return fault.New("connect it to fewer", "a container can be in %d networks at most", most)
 	}
 	n.Config.Internal = true
+	names := n.names
+	if f.Name != "" { // first, as the name of its address
+		names = append([]string{f.Name}, names...)
+	}
+	names = slices.Clip(names)
 	for k, m := range h.Joined {
 		own := f.Network.Members[k].Own
-		i := m.Interface(h.ID, own.MAC, append(slices.Clone(n.names), own.Aliases...)...)
+		i := m.Interface(h.ID, own.MAC, append(names, own.Aliases...)...)
 		i.Name = "eth" + string(rune('0'+k))
 		if !m.Internal {
 			n.Config.Internal = false

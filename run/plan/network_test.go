@@ -273,10 +273,10 @@ func TestMembers(t *testing.T) {
 	n := mustNetwork(t, v1.ImageConfig{}, f, h)
 	want := []slirp.Interface{
 		{Name: "eth0", MTU: 1500, MAC: [6]byte{2}, Addrs: prefixes("10.89.1.2/24"), DNS: addrs("10.89.1.1"),
-			LAN: &slirp.LAN{Network: "back", Dir: "/run/back", ID: h.ID, Names: []string{"box", "db", "pg", "abababababab"}}},
+			LAN: &slirp.LAN{Network: "back", Dir: "/run/back", ID: h.ID, Names: []string{"db", "box", "pg", "abababababab"}}},
 		{Name: "eth1", MTU: 65520, MAC: [6]byte{2, 0x42, 10, 89, 0, 5}, Addrs: prefixes("10.89.0.5/24", "fd00:89::5/64"),
 			Gateways: addrs("10.89.0.1", "fd00:89::1"), DNS: addrs("10.89.0.1", "fd00:89::1"),
-			LAN: &slirp.LAN{Network: "front", Dir: "/run/front", ID: h.ID, Names: []string{"box", "db", "abababababab"}}},
+			LAN: &slirp.LAN{Network: "front", Dir: "/run/front", ID: h.ID, Names: []string{"db", "box", "abababababab"}}},
 	}
 	if !reflect.DeepEqual(n.Config.Interfaces, want) || n.Config.Internal {
 		t.Errorf("got  %+v\nwant %+v", n.Config.Interfaces, want)
