@@ -1,7 +1,7 @@
 // Bench measures rl against the peers that are installed, all in one run, and
 // writes docs/benchmarks.md: figures, ratios, goals, losses included.
 //
-//	make bench                            everything, about ten minutes
+//	make bench                            everything, about half an hour
 //	make bench ARGS='-only start -rounds 50 -o -'
 //
 // Everything runs as one ordinary user with subordinate ids; root becomes rlsub
@@ -37,16 +37,18 @@ type options struct {
 	out    string
 	rl     string
 	child  bool
+	load   bool
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.only, "only", "", "measure only `PART`: start, parallel, pull or size")
+	flag.StringVar(&o.only, "only", "", "measure only `PART`: start, parallel, pull, network, monitor or size")
 	flag.IntVar(&o.rounds, "rounds", 40, "rounds of starts")
 	flag.IntVar(&o.pulls, "pulls", 3, "rounds of pulls")
 	flag.StringVar(&o.out, "o", "docs/benchmarks.md", "write to this `FILE`, - is the screen")
 	flag.StringVar(&o.rl, "rl", "./rl", "the rl to measure")
 	flag.BoolVar(&o.child, "child", false, "measure as the user that this is (internal)")
+	flag.BoolVar(&o.load, "load", false, "be the load inside a container (internal)")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -55,6 +57,9 @@ func main() {
 }
 
 func run(o options) error {
+	if o.load {
+		return loadMain(flag.Args())
+	}
 	if o.child {
 		return measure(o, os.Stdout)
 	}
@@ -110,7 +115,11 @@ func asOrdinaryUser(o options) (text []byte, err error) {
 	} else if !harness.HasSubids() {
 		return nil, errors.New("the peers want subordinate ids, and this user has none")
 	}
-	for _, image := range []string{"debian", "big1", "big6"} {
+	images := []string{"debian"}
+	if o.only == "" || o.only == "pull" {
+		images = append(images, "big1", "big6")
+	}
+	for _, image := range images {
 		fmt.Fprintln(os.Stderr, "image", image)
 		if _, err := harness.Layout(image); err != nil {
 			return nil, err
@@ -183,7 +192,7 @@ func measure(o options, w io.Writer) (err error) {
 	for _, part := range []struct {
 		name string
 		do   func() error
-	}{{"start", b.start}, {"parallel", b.parallel}, {"pull", b.pull}, {"size", b.size}} {
+	}{{"start", b.start}, {"parallel", b.parallel}, {"pull", b.pull}, {"network", b.network}, {"monitor", b.monitor}, {"size", b.size}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}

@@ -29,28 +29,31 @@ type contender struct {
 
 // A figure is what a contender took, a value a round.
 type figure struct {
-	name    string
-	seconds []float64
-	peak    int64 // bytes; the greatest of all rounds
+	name   string
+	values []float64 // seconds, unless it is a row's
+	peak   int64     // bytes; the greatest of all rounds
 }
 
-func (f figure) median() float64 {
-	s := slices.Sorted(slices.Values(f.seconds))
+func (f figure) median() float64 { return median(f.values) }
+
+// median of an empty list is 0.
+func median(values []float64) float64 {
+	s := slices.Sorted(slices.Values(values))
 	if len(s) == 0 {
 		return 0
 	}
-	if n := len(s) / 2; len(s)%2 == 1 {
+	n := len(s) / 2
+	if len(s)%2 == 1 {
 		return s[n]
-	} else {
-		return (s[n-1] + s[n]) / 2
 	}
+	return (s[n-1] + s[n]) / 2
 }
 
 func (f figure) best() float64 {
-	if len(f.seconds) == 0 {
+	if len(f.values) == 0 {
 		return 0
 	}
-	return slices.Min(f.seconds)
+	return slices.Min(f.values)
 }
 
 // race runs all contenders once a round, in turn, each beginning once.
@@ -81,7 +84,7 @@ func race(rounds int, memory bool, list []contender) ([]figure, error) {
 				}
 			}
 			took := time.Since(start).Seconds()
-			figures[i].seconds = append(figures[i].seconds, took)
+			figures[i].values = append(figures[i].values, took)
 			figures[i].peak = max(figures[i].peak, stop())
 			if c.after != nil {
 				if err := c.after(round); err != nil {
@@ -97,7 +100,8 @@ func race(rounds int, memory bool, list []contender) ([]figure, error) {
 }
 
 func quietly(c contender, args []string) error {
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd, cancel := command(patient, args...)
+	defer cancel()
 	cmd.Dir = c.dir
 	if c.env != nil {
 		cmd.Env = append(os.Environ(), c.env...)
@@ -181,7 +185,7 @@ func (b *bench) parallel() error {
 			if failed != nil {
 				return failed
 			}
-			b.runs[i].seconds = append(b.runs[i].seconds, time.Since(start).Seconds())
+			b.runs[i].values = append(b.runs[i].values, time.Since(start).Seconds())
 		}
 	}
 	for _, f := range b.runs {
@@ -314,19 +318,23 @@ func descendants() []int {
 	var all []int
 	next := []int{os.Getpid()}
 	for len(next) > 0 {
-		pid := next[0]
-		next = next[1:]
-		tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-		for _, t := range tasks {
-			raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
-			for f := range strings.FieldsSeq(string(raw)) {
-				if child, err := strconv.Atoi(f); err == nil {
-					all, next = append(all, child), append(next, child)
-				}
+		children := childrenOf(next[0])
+		all, next = append(all, children...), append(next[1:], children...)
+	}
+	return all
+}
+
+func childrenOf(pid int) (children []int) {
+	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	for _, t := range tasks {
+		raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
+		for f := range strings.FieldsSeq(string(raw)) {
+			if child, err := strconv.Atoi(f); err == nil {
+				children = append(children, child)
 			}
 		}
 	}
-	return all
+	return children
 }
 
 func highWater(pid int) int64 {

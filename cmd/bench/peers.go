@@ -29,6 +29,9 @@ type bench struct {
 	pulls      []figure // one layer
 	pulls6     []figure // six layers
 	versions   []figure
+	nets       []*row
+	setUps     []figure
+	monitors   monitors
 	init       float64 // ms
 	bytes      int64
 	versionsOf []string
@@ -213,7 +216,8 @@ func subordinate(file string) (start, size int, err error) {
 
 // output runs a command of the preparation; what it said is part of the error.
 func output(args ...string) (string, error) {
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd, cancel := command(patient, args...)
+	defer cancel()
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.Output()

@@ -65,7 +65,7 @@ func (b *bench) goals() []goal {
 	if v, ok := find(b.versions, "rl version"); ok {
 		list = append(list, goal{"`rl version`", "≤ 10 ms", fmt.Sprintf("%.1f ms", v.median()*1e3), v.median() <= 0.010})
 	}
-	return list
+	return append(list, b.netGoals()...)
 }
 
 // report writes docs/benchmarks.md.
@@ -120,6 +120,7 @@ func (b *bench) report(w io.Writer) error {
 			p.table("Pull from a registry on loopback: "+content(x.image), x.figures, "rl pull", 1, "s", true)
 		}
 	}
+	b.reportNetwork(p)
 	if b.bytes > 0 {
 		p.f("## The binary\n\n| | |\n|---|---|\n| size | %.1f MB |\n| package init | %.2f ms |\n", float64(b.bytes)/1e6, b.init)
 		if v, ok := find(b.versions, "rl version"); ok {
