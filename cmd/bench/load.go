@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,12 @@ func loadMain(args []string) error {
 		return sendDatagrams(address)
 	case "udp-recv":
 		value, err = askDatagrams(address)
+	case "tree":
+		result, err := treeLoad(address)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(result)
 	case "exec":
 		program, err := exec.LookPath(args[1])
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,16 +39,30 @@ type options struct {
 	rl     string
 	child  bool
 	load   bool
+	tree   string
+}
+
+// images are those that the parts want which are measured.
+func (o options) images() []string {
+	list := []string{"debian"}
+	if o.only == "" || o.only == "pull" {
+		list = append(list, "big1", "big6")
+	}
+	if (o.only == "" || o.only == "rootfs") && !slices.Contains(list, o.tree) {
+		list = append(list, o.tree)
+	}
+	return list
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.only, "only", "", "measure only `PART`: start, parallel, pull, network, monitor or size")
+	flag.StringVar(&o.only, "only", "", "measure only `PART`: start, parallel, pull, network, monitor, rootfs or size")
 	flag.IntVar(&o.rounds, "rounds", 40, "rounds of starts")
 	flag.IntVar(&o.pulls, "pulls", 3, "rounds of pulls")
 	flag.StringVar(&o.out, "o", "docs/benchmarks.md", "write to this `FILE`, - is the screen")
 	flag.StringVar(&o.rl, "rl", "./rl", "the rl to measure")
 	flag.BoolVar(&o.child, "child", false, "measure as the user that this is (internal)")
+	flag.StringVar(&o.tree, "tree", "big1", "the image of the file system rows, big1 or debian")
 	flag.BoolVar(&o.load, "load", false, "be the load inside a container (internal)")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -115,11 +130,7 @@ func asOrdinaryUser(o options) (text []byte, err error) {
 	} else if !harness.HasSubids() {
 		return nil, errors.New("the peers want subordinate ids, and this user has none")
 	}
-	images := []string{"debian"}
-	if o.only == "" || o.only == "pull" {
-		images = append(images, "big1", "big6")
-	}
-	for _, image := range images {
+	for _, image := range o.images() {
 		fmt.Fprintln(os.Stderr, "image", image)
 		if _, err := harness.Layout(image); err != nil {
 			return nil, err
@@ -139,7 +150,7 @@ func asOrdinaryUser(o options) (text []byte, err error) {
 		}
 	}
 	args := []string{filepath.Join(dir, "bench"), "-child", "-rl", filepath.Join(dir, "rl"), "-only", o.only,
-		"-rounds", fmt.Sprint(o.rounds), "-pulls", fmt.Sprint(o.pulls)}
+		"-rounds", fmt.Sprint(o.rounds), "-pulls", fmt.Sprint(o.pulls), "-tree", o.tree}
 	cmd := who.Command(who.Home, args[0], args[1:]...)
 	if who.Other() {
 		cmd = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c",
@@ -192,7 +203,7 @@ func measure(o options, w io.Writer) (err error) {
 	for _, part := range []struct {
 		name string
 		do   func() error
-	}{{"start", b.start}, {"parallel", b.parallel}, {"pull", b.pull}, {"network", b.network}, {"monitor", b.monitor}, {"size", b.size}} {
+	}{{"start", b.start}, {"parallel", b.parallel}, {"pull", b.pull}, {"network", b.network}, {"monitor", b.monitor}, {"rootfs", b.rootfsRows}, {"size", b.size}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}

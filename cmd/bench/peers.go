@@ -32,6 +32,8 @@ type bench struct {
 	nets       []*row
 	setUps     []figure
 	monitors   monitors
+	trees      []*row
+	treeFiles  int
 	init       float64 // ms
 	bytes      int64
 	versionsOf []string
@@ -50,11 +52,7 @@ func newBench(home string, o options) (*bench, error) {
 	if !b.reg.Real {
 		return nil, errors.Join(b.close(), errors.New("docker-registry is not installed"))
 	}
-	images := []string{"debian"}
-	if o.only == "" || o.only == "pull" {
-		images = append(images, "big1", "big6")
-	}
-	for _, image := range images {
+	for _, image := range o.images() {
 		dir, err := harness.Layout(image)
 		if err != nil {
 			return nil, errors.Join(b.close(), err)

@@ -13,6 +13,7 @@ type row struct {
 	unit    string
 	scale   float64 // from what was measured to the unit
 	more    bool    // more is better
+	mine    string  // whose goals these are; empty: rl
 	goals   []against
 	figures []figure
 	absent  []string // a name and why
@@ -54,15 +55,33 @@ func (r *row) measure(rounds int, list []runner) {
 			figures[i].values = append(figures[i].values, v)
 		}
 	}
-	fmt.Fprintf(os.Stderr, "  %s\n", r.what)
 	for i, f := range figures {
 		if lack[i] != "" {
 			r.absent = append(r.absent, f.name+": "+lack[i])
-			fmt.Fprintf(os.Stderr, "    %-14s not available: %s\n", f.name, lack[i])
-			continue
+		} else {
+			r.figures = append(r.figures, f)
 		}
-		r.figures = append(r.figures, f)
-		fmt.Fprintf(os.Stderr, "    %-14s %10.2f %s\n", f.name, f.median()*r.scale, r.unit)
+	}
+	r.tell()
+}
+
+const notAvailable = "not available"
+
+func (r *row) whose() string {
+	if r.mine == "" {
+		return netRl
+	}
+	return r.mine
+}
+
+// tell shows on the screen what came out.
+func (r *row) tell() {
+	fmt.Fprintf(os.Stderr, "  %s\n", r.what)
+	for _, f := range r.figures {
+		fmt.Fprintf(os.Stderr, "    %-16s %10.3f %s\n", f.name, f.median()*r.scale, r.unit)
+	}
+	for _, a := range r.absent {
+		fmt.Fprintf(os.Stderr, "    not available: %s\n", a)
 	}
 }
 
@@ -73,8 +92,8 @@ func (r *row) verdicts() []goal {
 		sign = "≥"
 	}
 	for _, g := range r.goals {
-		v := goal{what: r.what + ", against " + g.peer, want: fmt.Sprintf("%s %.2g ×", sign, g.limit), got: "not available"}
-		mine, ok1 := find(r.figures, "rl")
+		v := goal{what: r.what + ", against " + g.peer, want: fmt.Sprintf("%s %.2g ×", sign, g.limit), got: notAvailable}
+		mine, ok1 := find(r.figures, r.whose())
 		other, ok2 := find(r.figures, g.peer)
 		if ok1 && ok2 && other.median() > 0 {
 			ratio := mine.median() / other.median()
@@ -92,13 +111,13 @@ func (p *printer) rows(names []string, rows []*row) {
 	p.f("| | %s |\n|---|%s\n", strings.Join(names, " | "), strings.Repeat("---|", len(names)))
 	for _, r := range rows {
 		p.f("| %s, %s |", r.what, r.unit)
-		mine, ok := find(r.figures, "rl")
+		mine, ok := find(r.figures, r.whose())
 		for _, name := range names {
 			f, has := find(r.figures, name)
 			switch {
 			case !has:
 				p.f(" not available |")
-			case name == "rl" || !ok || f.median() == 0:
+			case name == r.whose() || !ok || f.median() == 0:
 				p.f(" %s |", short(f.median()*r.scale))
 			default:
 				p.f(" %s (%.2f ×) |", short(f.median()*r.scale), mine.median()/f.median())
