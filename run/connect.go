@@ -135,9 +135,6 @@ func (c *connection) name(conf *slirp.Config, name string) {
 
 // listenAt decides where the monitor listens for commands.
 func (p *preparation) listenAt() error {
-	if p.network == string(probe.NetHost) {
-		return nil
-	}
 	dir, err := probe.Runtime(p.Facts)
 	if err != nil {
 		return err
@@ -148,7 +145,7 @@ func (p *preparation) listenAt() error {
 
 // donate hands the files to the monitor, which waits for its config after them.
 func (p *preparation) donate() error {
-	files := p.conn.files()
+	files := append(p.output[:len(p.output):len(p.output)], p.conn.files()...)
 	for len(files) > 0 {
 		some := files[:min(len(files), sys.MaxRights)]
 		files = files[len(some):]

@@ -41,13 +41,23 @@ type Container struct {
 	CIDFile  string
 	SigProxy bool
 	Detach   []byte // key sequence that leaves the container running; needs a terminal
-	Stdio    [3]*os.File
+
+	Background bool            // leave as soon as the workload runs (-d)
+	Started    func(id string) // told then, with Background
+	Stdio      [3]*os.File
 }
 
 // Run runs a container in the foreground and gives its exit status.
 func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 	var between streams
-	if !c.Flags.Terminal {
+	var output []*os.File
+	if c.Background {
+		ahead.End() // it has the caller's streams
+		var err error
+		if output, err = between.capture(c); err != nil {
+			return 0, err
+		}
+	} else if !c.Flags.Terminal {
 		if err := between.interpose(&c.Stdio); err != nil {
 			return 0, err
 		}
@@ -57,9 +67,15 @@ func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 	}
 	p, err := e.prepare(ctx, c)
 	between.release()
+	defer func() {
+		for _, f := range output {
+			f.Close()
+		}
+	}()
 	if err != nil {
 		return 0, err
 	}
+	p.output = output
 	defer p.close()
 	stop := p.forward(ctx)
 	defer stop()
@@ -90,6 +106,7 @@ type preparation struct {
 	plan     *plan.Plan
 	net      *plan.Net
 	conn     connection
+	output   []*os.File // the monitor's ends of the workload's pipes, with Background
 	lowers   []string
 	released bool
 	wroteCID bool
@@ -266,6 +283,9 @@ func (p *preparation) create() error {
 	p.rec.Layers = p.lowers
 	p.rec.Network, p.rec.Control = p.network, p.conn.control
 	p.rec.Command = p.plan.Spec.Process.Args
+	p.rec.Terminal, p.rec.Interactive = p.Flags.Terminal, p.Flags.Interactive
+	p.rec.StopSignal, p.rec.StopTimeout = p.plan.StopSignal, p.Flags.StopTimeout
+	p.rec.Labels = p.labels()
 	dirs := []string{"upper", "work"}
 	if p.Rootfs != "" {
 		dirs = nil
@@ -277,6 +297,18 @@ func (p *preparation) create() error {
 		return explainCreate(err)
 	}
 	return p.hand(facts)
+}
+
+// labels are the image's, with the user's over them.
+func (p *preparation) labels() map[string]string {
+	all := map[string]string{}
+	for k, v := range p.image.Labels {
+		all[k] = v
+	}
+	for _, l := range p.Flags.Labels {
+		all[l.Key] = l.Value
+	}
+	return all
 }
 
 // write writes what the container's directory holds besides its record.
@@ -400,9 +432,13 @@ func (p *preparation) target() string { return p.State.Target() }
 func (p *preparation) config() *monitor.Config {
 	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Remove: p.Flags.Remove, Plain: p.Rootfs,
 		Network: p.net.Config, Program: p.outer(), Names: p.names(), Leases: p.conn.leaseFiles(), Control: p.conn.control,
-		Tree: rootfs.Tree{Lowers: p.lowers, Target: p.target(), Volatile: p.Flags.Remove}}
+		Pipes: len(p.output),
+		Tree:  rootfs.Tree{Lowers: p.lowers, Target: p.target(), Volatile: p.Flags.Remove}}
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
+	}
+	if p.Background {
+		c.Log = filepath.Join(p.cont.Dir, state.LogFile)
 	}
 	if p.Flags.Remove {
 		c.Name = p.State.Name(p.rec)

@@ -31,9 +31,19 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 		case monitor.MsgNotice:
 			p.Notice(string(msg[1:]))
 		case monitor.MsgRunning:
+			if p.Background {
+				if err := p.child.Socket.Send([]byte{monitor.MsgDetach}); err != nil {
+					return 0, err
+				}
+				continue
+			}
 			go p.Sweep(ctx)
 		case monitor.MsgTerminal:
-			if len(files) == 1 {
+			if p.Background {
+				for _, f := range files {
+					f.Close()
+				}
+			} else if len(files) == 1 {
 				term = p.attachTerminal(files[0])
 			}
 		case monitor.MsgError:
@@ -43,6 +53,10 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 		case monitor.MsgExit:
 			term.drain()
 			p.finish()
+			if p.Background { // it ended before we had left
+				p.Started(p.rec.ID)
+				return 0, nil
+			}
 			if len(msg) < 2 {
 				return 0, errors.New("the monitor's last message was cut")
 			}
@@ -51,6 +65,11 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 			}
 			return int(msg[1]), nil
 		case monitor.MsgDetach:
+			if p.Background {
+				p.Started(p.rec.ID)
+				p.Sweep(ctx)
+				return 0, nil
+			}
 			term.restore()
 			p.Notice("read escape sequence")
 			return 0, nil

@@ -46,6 +46,23 @@ func (s *streams) interpose(stdio *[3]*os.File) error {
 	return nil
 }
 
+// capture gives the workload of a container in the background pipes, or nothing
+// where a terminal will be, and returns the other ends.
+func (s *streams) capture(c *Container) (output []*os.File, err error) {
+	c.Stdio = [3]*os.File{}
+	if c.Flags.Terminal {
+		return nil, nil
+	}
+	for fd := 1; fd < 3; fd++ {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return output, err
+		}
+		c.Stdio[fd], s.theirs, output = w, append(s.theirs, w), append(output, r)
+	}
+	return output, nil
+}
+
 // used tells whether any stream was replaced.
 func (s *streams) used() bool { return len(s.theirs) > 0 }
 

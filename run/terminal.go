@@ -25,7 +25,18 @@ type terminal struct {
 
 // attachTerminal joins the caller's terminal, made raw, and the container's.
 func (p *preparation) attachTerminal(master *os.File) *terminal {
-	t := &terminal{master: master, fd: int(p.Stdio[0].Fd()), output: make(chan struct{})}
+	t := openTerminal(master, p.Stdio)
+	if p.Flags.Interactive {
+		go t.copyInput(p.Stdio[0], p.Detach, func() {
+			p.child.Socket.Send([]byte{monitor.MsgDetach}) // comes back as an answer
+		}, p.hangUp)
+	}
+	return t
+}
+
+// openTerminal joins a terminal and the caller's, but for the input.
+func openTerminal(master *os.File, stdio [3]*os.File) *terminal {
+	t := &terminal{master: master, fd: int(stdio[0].Fd()), output: make(chan struct{})}
 	if saved, err := unix.IoctlGetTermios(t.fd, unix.TCGETS); err == nil {
 		t.saved = saved
 		raw := *saved
@@ -38,12 +49,9 @@ func (p *preparation) attachTerminal(master *os.File) *terminal {
 		t.follow()
 	}
 	go func() {
-		io.Copy(p.Stdio[1], master) // ends with EIO when the last slave is closed
+		io.Copy(stdio[1], master) // ends with EIO when the last slave is closed
 		close(t.output)
 	}()
-	if p.Flags.Interactive {
-		go p.input(t)
-	}
 	return t
 }
 
@@ -65,29 +73,28 @@ func (t *terminal) resize() {
 	}
 }
 
-// input copies what is typed until the detach keys come. The end of the input
-// becomes the terminal's own end-of-file character; a terminal that is dead ends
-// the container's with a hangup.
-func (p *preparation) input(t *terminal) {
-	keys := detector{keys: p.Detach}
+// copyInput copies what is typed until the detach keys come. The end of the input
+// becomes the terminal's own end-of-file character; a terminal that is dead hangs up.
+func (t *terminal) copyInput(from *os.File, detach []byte, leave, hangUp func()) {
+	keys := detector{keys: detach}
 	buf := make([]byte, 4096)
 	for {
-		n, err := p.Stdio[0].Read(buf)
-		out, leave := keys.feed(buf[:n])
+		n, err := from.Read(buf)
+		out, found := keys.feed(buf[:n])
 		if len(out) > 0 {
 			if _, err := t.master.Write(out); err != nil {
 				return
 			}
 		}
-		if leave {
-			p.child.Socket.Send([]byte{monitor.MsgDetach}) // comes back as an answer
+		if found {
+			leave()
 			return
 		}
 		if err == nil {
 			continue
 		}
 		if errors.Is(err, syscall.EIO) {
-			p.hangUp()
+			hangUp()
 			return
 		}
 		if t.saved == nil {

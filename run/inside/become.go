@@ -24,7 +24,7 @@ func become(p *program.Program) error {
 		return err
 	}
 	p.Env = withHome(p.Env, u.home)
-	late := enter(p.Cwd)
+	late := enter(p.Cwd, p.Join == 0)
 	if err := raw.JoinSessionKeyring(); err != nil && len(p.Filter) == 0 {
 		notice("the session keyring is the caller's: " + err.Error())
 	}
@@ -161,11 +161,13 @@ func withHome(env []string, home string) []string {
 	return append(env, "HOME="+home)
 }
 
-// enter makes the working directory if it is missing, as docker does, and goes
-// there.
-func enter(cwd string) error {
-	if err := mkdirAll(cwd, 0o755); err != nil {
-		return err
+// enter goes to the working directory, which a new container makes if it is
+// missing, as docker does.
+func enter(cwd string, missing bool) error {
+	if missing {
+		if err := mkdirAll(cwd, 0o755); err != nil {
+			return err
+		}
 	}
 	return syscall.Chdir(cwd)
 }

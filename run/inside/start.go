@@ -51,6 +51,9 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	if p.Join != 0 {
+		return join(p)
+	}
 	for _, step := range []struct {
 		name string
 		do   func(*program.Program) error

@@ -17,6 +17,9 @@
 //	   │ ◀───────────────────── P [fd] ────── │  the pseudo-terminal's master
 //	   │ ◀───────────────────── L [fd] ────── │  the seccomp listener
 //	   │ ◀────────── E code text, or EOF ──── │  a failure, or execve succeeded
+//
+// For `rl exec` the same process enters the namespaces of a container instead of
+// setting some up, becomes the user, and forks the program there (see join.go).
 package inside
 
 import "syscall"
@@ -37,6 +40,8 @@ const (
 	MsgTerminal = 'P'
 	MsgListener = 'L'
 	MsgError    = 'E' // then one byte of exit status and the text
+	MsgRunning  = 'R' // of one that joined: its program was executed
+	MsgExit     = 'X' // and ended, with this exit status
 )
 
 // Descriptors donated to init. FdExe, this program on a read-only mount, is
@@ -44,6 +49,7 @@ const (
 const (
 	FdSocket = 3
 	FdExe    = 4
+	FdJoin   = 4 // or the pidfd of a container's first process, of who is to join that
 )
 
 func init() {

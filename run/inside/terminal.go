@@ -22,23 +22,9 @@ func terminal(p *program.Program) error {
 }
 
 func pty(p *program.Program) error {
-	master, err := syscall.Open("/dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	master, slave, name, err := openPty(p)
 	if err != nil {
-		return fail("open /dev/pts/ptmx", err)
-	}
-	n, err := raw.UnlockPty(master)
-	if err != nil {
-		return fail("unlock the pseudo-terminal", err)
-	}
-	name := "/dev/pts/" + itoa(n)
-	slave, err := syscall.Open(name, syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return fail("open "+name, err)
-	}
-	if p.Rows != 0 || p.Cols != 0 {
-		if err := raw.SetWinsize(slave, uint16(p.Rows), uint16(p.Cols)); err != nil {
-			return fail("set the size of the terminal", err)
-		}
+		return err
 	}
 	if err := touch("/dev/console"); err != nil {
 		return fail("make /dev/console", err)
@@ -57,6 +43,29 @@ func pty(p *program.Program) error {
 	send([]byte{MsgTerminal}, master)
 	syscall.Close(master)
 	return fail("close the terminal", syscall.Close(slave))
+}
+
+// openPty makes a pseudo-terminal of the container's devpts.
+func openPty(p *program.Program) (master, slave int, name string, err error) {
+	master, err = syscall.Open("/dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, "", fail("open /dev/pts/ptmx", err)
+	}
+	n, err := raw.UnlockPty(master)
+	if err != nil {
+		return -1, -1, "", fail("unlock the pseudo-terminal", err)
+	}
+	name = "/dev/pts/" + itoa(n)
+	slave, err = syscall.Open(name, syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, "", fail("open "+name, err)
+	}
+	if p.Rows != 0 || p.Cols != 0 {
+		if err := raw.SetWinsize(slave, uint16(p.Rows), uint16(p.Cols)); err != nil {
+			return -1, -1, "", fail("set the size of the terminal", err)
+		}
+	}
+	return master, slave, name, nil
 }
 
 // ownStdio lets a user other than root open /dev/stdout again, as nginx's image

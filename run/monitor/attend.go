@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,7 +14,6 @@ import (
 // attend lets init go on and stays with it until its end.
 func (m *monitor) attend() error {
 	err := m.init.socket.Send([]byte{inside.MsgGo}, int(m.program.Fd()))
-	m.program.Close()
 	if err != nil {
 		m.init.kill()
 		return err
@@ -24,6 +24,7 @@ func (m *monitor) attend() error {
 		m.init.wait()
 		return err
 	}
+	m.started()
 	m.front.Send([]byte{MsgRunning})
 	m.deliver()
 	status, err := m.reap()
@@ -34,6 +35,13 @@ func (m *monitor) attend() error {
 		return err
 	}
 	return m.exit(status)
+}
+
+// started has the time of the record be that of the start.
+func (m *monitor) started() {
+	if !m.conf.Remove || m.conf.Log != "" { // in the foreground, with --rm: nobody asks for long
+		unix.UtimesNanoAt(unix.AT_FDCWD, m.path("state.json"), nil, 0)
+	}
 }
 
 // obey does what the front says. Its end, without a word, ends the container.
@@ -96,7 +104,11 @@ func (m *monitor) detach() {
 	defer m.mu.Unlock()
 	m.detached = true
 	if m.master != nil {
-		go io.Copy(io.Discard, m.master)
+		if m.log != nil {
+			m.log.Copy("stdout", m.master)
+		} else {
+			go io.Copy(io.Discard, m.master)
+		}
 	}
 }
 
@@ -123,10 +135,11 @@ func (m *monitor) exit(ws syscall.WaitStatus) error {
 		code = 128 + int(ws.Signal())
 	}
 	if !m.conf.Remove {
-		if err := os.WriteFile(m.path("exit"), []byte(itoa(code)+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(m.path("exit"), []byte(itoa(code)+" "+time.Now().UTC().Format(time.RFC3339Nano)+"\n"), 0o600); err != nil {
 			m.notice("the exit status was not recorded: " + err.Error())
 		}
 	}
+	m.drainLog()
 	for i := len(m.undo) - 1; i >= 0; i-- {
 		if err := m.undo[i](); err != nil {
 			m.notice(err.Error())
@@ -139,6 +152,10 @@ func (m *monitor) exit(ws syscall.WaitStatus) error {
 			m.notice(err.Error())
 		}
 	}
+	m.code.Store(int32(code))
+	m.lock.Close() // whoever is told may remove the container
+	close(m.gone)
 	m.front.Send([]byte{MsgExit, byte(code)})
+	m.answers.Wait()
 	return nil
 }

@@ -66,6 +66,8 @@ type Config struct {
 	Network *slirp.Config // nil: no devices are made
 	Program *Program      // with Network: another program makes the device and serves it
 	Names   Names         // for those who share the network
+	Log     string        // "" or the file that takes what the workload writes
+	Pipes   int           // from which that comes: the first of the files
 	Leases  int           // files that stand for addresses; those of Network.Ports follow
 }
 

@@ -25,11 +25,19 @@ import (
 //	rl run --network container:NAME   ── J [socket, stdin, stdout, stderr] ──▶  a monitor in this one's namespaces
 //	rl network connect                ── A interface [lease…] ───────────────▶  a new device
 //	rl network disconnect             ── R network ──────────────────────────▶  its device goes
+//	rl exec                           ── X Exec [stdin, stdout, stderr] ─────▶  a program in the container
+//	                                  ◀── P [terminal], R, X status ──────────
+//	rl kill, stop                     ── S signal ───────────────────────────▶  hands it to the workload
+//	rl wait                           ── W ──────────────────────────────────▶
+//	                                  ◀── X status ───────────────────────────  when the container has ended
 //	                                  ◀── K [answer]  or  E code text ────────
 const (
 	AskJoin       = 'J' // start another container's monitor in this user and network namespace
 	AskAttach     = 'A' // then slirp.Interface as JSON; its leases come with it
 	AskDetach     = 'R' // then the network's name
+	AskExec       = 'X' // then Exec as JSON, with three streams
+	AskSignal     = 'S' // then the signal's number
+	AskWait       = 'W' // answered by MsgExit at the container's end
 	AnswerDone    = 'K'
 	AnswerRefused = 'E' // then 125 and text, as MsgError
 )
@@ -64,6 +72,24 @@ func Ask(path string, msg []byte, fds ...int) ([]byte, error) {
 		return nil, fault.New(hint, "%s", what)
 	}
 	return nil, errors.New("the container's answer was cut")
+}
+
+// WaitFor waits until the container behind a socket has ended. ok is false when
+// it ended otherwise than by telling.
+func WaitFor(path string) (code int, ok bool) {
+	s, err := sys.Dial(path)
+	if err != nil {
+		return 0, false
+	}
+	defer s.Close()
+	if s.Send([]byte{AskWait}) != nil {
+		return 0, false
+	}
+	msg, _, err := s.Recv()
+	if err != nil || msg[0] != MsgExit || len(msg) < 2 {
+		return 0, false
+	}
+	return int(msg[1]), true
 }
 
 // listen opens the control socket.
@@ -113,6 +139,21 @@ func (m *monitor) answer(s *sys.Socket) {
 		kept, err = m.attach(msg[1:], files)
 	case AskDetach:
 		err = m.detachNetwork(string(msg[1:]))
+	case AskSignal:
+		if len(msg) < 2 {
+			return
+		}
+		m.signal(int(msg[1]))
+	case AskWait:
+		m.answers.Add(1)
+		defer m.answers.Done()
+		<-m.gone
+		s.Send([]byte{MsgExit, byte(m.code.Load())})
+		return
+	case AskExec:
+		if err = m.exec(s, msg[1:], files); err == nil {
+			return // it said all itself
+		}
 	default:
 		err = errors.New("this container was started by a version of rl that cannot do that")
 	}

@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"rl/run/inside/program"
+	"rl/run/logs"
 	"rl/run/rootfs"
 	"rl/userns"
 	"rl/userns/sys"
@@ -26,7 +29,7 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, "rl:", err)
 		return 125
 	}
-	m := &monitor{front: front}
+	m := &monitor{front: front, gone: make(chan struct{})}
 	err = m.run()
 	if err != nil && !errors.Is(err, io.EOF) {
 		m.report(err)
@@ -44,6 +47,12 @@ type monitor struct {
 	net     network
 	control *sys.Listener
 
+	namespaces uintptr       // those of the container that are not this process's
+	gone       chan struct{} // closed when the container has ended
+	log        *logs.Log
+	code       atomic.Int32   // its exit status then
+	answers    sync.WaitGroup // of those who wait for that
+
 	mu       sync.Mutex
 	detached bool
 	running  bool  // init has become the workload
@@ -58,6 +67,7 @@ func (m *monitor) run() (err error) {
 	if err != nil {
 		return err
 	}
+	m.namespaces = start.Namespaces | unix.CLONE_NEWNS
 	if err := m.startInit(start); err != nil {
 		return err
 	}
@@ -78,6 +88,10 @@ func (m *monitor) run() (err error) {
 			err = errors.Join(err, m.remove())
 		}
 	}()
+	if err := m.openLog(); err != nil {
+		m.init.kill()
+		return err
+	}
 	connected := make(chan error, 1)
 	go func() { connected <- m.startNetwork() }()
 	err = m.mount()
@@ -128,6 +142,21 @@ func (m *monitor) receive() error {
 	files[0].Close()
 	m.conf, err = decode(data)
 	return err
+}
+
+// readProgram reads what init executed, of which further programs of the container
+// take their part.
+func readProgram(f *os.File) (*program.Program, error) {
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<20))
+	if err != nil {
+		return nil, err
+	}
+	p, ok := program.Decode(data)
+	if !ok {
+		return nil, errors.New("the front's program cannot be read")
+	}
+	p.Ops = nil
+	return p, nil
 }
 
 // mount puts the root file system together.

@@ -100,5 +100,5 @@ func (r Root) Running(id string) bool {
 		return false
 	}
 	defer f.Close()
-	return sys.Lock(f, true) != nil
+	return sys.Locked(f)
 }

@@ -46,6 +46,12 @@ type Record struct {
 	Ports   []PublishedPort `json:",omitempty"`
 	Network string          `json:",omitempty"` // the rung of the network ladder
 	Control string          `json:",omitempty"` // the monitor's socket for commands
+
+	Labels      map[string]string `json:",omitempty"`
+	Terminal    bool              `json:",omitempty"`
+	Interactive bool              `json:",omitempty"`
+	StopSignal  string            `json:",omitempty"` // "" is SIGTERM
+	StopTimeout *time.Duration    `json:",omitempty"` // before SIGKILL; nil is 10 s
 }
 
 // PublishedPort is a port of the container that is reached by one of the host.
@@ -55,6 +61,9 @@ type PublishedPort struct {
 	HostPort      uint16
 	ContainerPort uint16
 }
+
+// LogFile is where a container's directory has what its workload wrote.
+const LogFile = "log"
 
 // Container is an open container: whoever has one holds its lock.
 type Container struct {

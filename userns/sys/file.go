@@ -43,6 +43,16 @@ func Lock(f *os.File, try bool) error {
 	}
 }
 
+// Locked tells whether anybody has a file's lock, without keeping others from
+// asking the same.
+func Locked(f *os.File) bool {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != unix.EINTR {
+			return err != nil
+		}
+	}
+}
+
 // CloexecFrom marks every descriptor from first on, so that nothing a caller
 // left open reaches a child. Descriptors that are donated on purpose are exempt:
 // they are duplicated.

@@ -39,6 +39,13 @@ type grammar struct {
 
 	Run        runCmd        `cmd:"" help:"Run a command in a new container."`
 	Pull       pullCmd       `cmd:"" help:"Fetch an image and unpack it."`
+	Ps         psCmd         `cmd:"" help:"List containers."`
+	Exec       execCmd       `cmd:"" help:"Run a further command in a running container."`
+	Logs       logsCmd       `cmd:"" help:"Show what a container wrote."`
+	Stop       stopCmd       `cmd:"" help:"Ask containers to end, and end them after a while."`
+	Kill       killCmd       `cmd:"" help:"Send containers a signal."`
+	Wait       waitCmd       `cmd:"" help:"Wait until containers have ended, and print their exit statuses."`
+	Rm         rmCmd         `cmd:"" help:"Remove containers."`
 	Images     imagesCmd     `cmd:"" help:"List images."`
 	Rmi        rmiCmd        `cmd:"" help:"Remove images."`
 	Inspect    inspectCmd    `cmd:"" help:"Show all that is known of images, as JSON."`
@@ -132,7 +139,7 @@ func dockerHelp(args []string) []string {
 	if args[0] == "help" {
 		return append(args[1:], "--help")
 	}
-	if args[0] != "run" && args[len(args)-1] == "-h" {
+	if args[0] != "run" && args[0] != "exec" && args[len(args)-1] == "-h" {
 		return append(args[:len(args)-1:len(args)-1], "--help")
 	}
 	return args

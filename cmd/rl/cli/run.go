@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ type runCmd struct {
 	CapDrop      []string `placeholder:"CAP" help:"Capability to drop; ALL is all."`
 	Cidfile      string   `placeholder:"FILE" help:"Write the container's id to a file, which must not exist."`
 	DetachKeys   string   `default:"ctrl-p,ctrl-q" help:"Keys that leave a container with a terminal running."`
+	Detach       bool     `short:"d" help:"Run in the background and print the container's id."`
 	Device       []string `sep:"none" placeholder:"HOST[:CONTAINER]" help:"Device of the host."`
 	Dns          []string `name:"dns" placeholder:"IP" help:"Name server."`
 	DnsOption    []string `name:"dns-option" aliases:"dns-opt" placeholder:"OPTION" help:"Option for /etc/resolv.conf."`
@@ -107,7 +109,8 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	box := &run.Container{Flags: *flags, CIDFile: c.Cidfile, SigProxy: c.SigProxy, Detach: keys, Stdio: stdio}
+	box := &run.Container{Flags: *flags, CIDFile: c.Cidfile, SigProxy: c.SigProxy, Detach: keys, Stdio: stdio,
+		Background: c.Detach, Started: func(id string) { fmt.Fprintln(a.Out, id) }}
 	if c.Rootfs != "" {
 		box.Flags.Args = c.Image
 		if box.Rootfs, err = filepath.Abs(c.Rootfs); err != nil {
@@ -163,7 +166,7 @@ func maybeID(name string) bool {
 // stdio decides the workload's standard streams.
 func (c *runCmd) stdio(a *app) ([3]*os.File, error) {
 	s := [3]*os.File{a.In, a.Out, a.Err}
-	if c.Tty && c.Interactive {
+	if c.Tty && c.Interactive && !c.Detach {
 		if _, err := unix.IoctlGetTermios(int(a.In.Fd()), unix.TCGETS); err != nil {
 			return s, fault.New("leave -t away, or run rl from a terminal", "the input device is not a terminal")
 		}

@@ -38,6 +38,7 @@ func (p *Program) walk(c codec) {
 	u32(c, &oom)
 	p.OOMScore = int32(oom)
 	c.num(&p.Caps)
+	c.num(&p.Join)
 	for _, l := range []*[]string{&p.Groups, &p.Argv, &p.Env} {
 		list(c, l, func(s *string) { c.str(s) })
 	}

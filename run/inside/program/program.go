@@ -58,6 +58,7 @@ type Rlimit struct {
 
 // Program is all that init needs.
 type Program struct {
+	Join       uint64 // CLONE_NEW* of the namespaces of a running container to enter; then no operation is done
 	Root       string // where the root file system is mounted
 	Hostname   string // "" leaves it
 	Domainname string

@@ -53,6 +53,13 @@ func prctl(op, a, b uintptr) error {
 	return fail(e)
 }
 
+// Setns moves the calling thread into namespaces of the process behind a pidfd
+// (Linux 5.8).
+func Setns(pidfd int, flags uintptr) error {
+	_, _, e := syscall.RawSyscall(sysSetns, uintptr(pidfd), flags, 0)
+	return fail(e)
+}
+
 // JoinSessionKeyring gives the process a session keyring of its own.
 func JoinSessionKeyring() error {
 	_, _, e := syscall.RawSyscall(syscall.SYS_KEYCTL, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, 0, 0)

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rl/run/state"
+	"rl/userns/sys/fault"
+)
+
+type psCmd struct {
+	All     bool     `short:"a" help:"Show those that have ended, too."`
+	Filter  []string `short:"f" sep:"none" placeholder:"KEY=VALUE" help:"Only those with this ancestor, exited, id, label, name, network or status."`
+	Format  string   `placeholder:"TEMPLATE" help:"json, or a Go template over the columns' names."`
+	Last    int      `short:"n" default:"-1" placeholder:"N" help:"Only the N that were created last, ended ones included."`
+	Latest  bool     `short:"l" help:"Only the one that was created last."`
+	NoTrunc bool     `help:"Do not cut ids and commands short."`
+	Quiet   bool     `short:"q" help:"Only ids."`
+}
+
+// psRow is a line of the list, with docker's names for templates.
+type psRow struct {
+	ID         string `head:"CONTAINER ID"`
+	Image      string
+	Command    string
+	CreatedAt  string `head:"CREATED AT"`
+	RunningFor string `head:"CREATED"`
+	State      string
+	Status     string
+	Ports      string
+	Names      string
+	Labels     string
+	Networks   string
+}
+
+// Run lists the containers, the newest first.
+func (c *psCmd) Run(a *app) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	want, err := c.filters()
+	if err != nil {
+		return err
+	}
+	list, broken, err := e.State.List()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(x, y *state.Record) int { return y.Created.Compare(x.Created) })
+	last := c.Last
+	if c.Latest {
+		last = 1
+	}
+	all := c.All || last > 0 || slices.ContainsFunc(c.Filter, func(f string) bool {
+		return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=")
+	})
+	var rows []psRow
+	for _, rec := range list {
+		if last > 0 && len(rows) == last {
+			break
+		}
+		s, err := e.State.Status(rec)
+		if err != nil {
+			a.notice(err.Error())
+		}
+		if (all || s.Running) && want(rec, s) {
+			rows = append(rows, c.row(rec, s))
+		}
+	}
+	for _, id := range broken {
+		if all && last <= 0 && len(c.Filter) == 0 {
+			rows = append(rows, psRow{ID: c.cut(id), Status: "Damaged", State: "dead"})
+		}
+	}
+	return c.print(a, rows)
+}
+
+func (c *psCmd) cut(id string) string {
+	if c.NoTrunc {
+		return id
+	}
+	return short(id)
+}
+
+func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
+	command := strings.Join(rec.Command, " ")
+	if r := []rune(command); !c.NoTrunc && len(r) > 20 {
+		command = string(r[:19]) + "…"
+	}
+	row := psRow{ID: c.cut(rec.ID), Image: rec.Image, Command: strconv.Quote(command), CreatedAt: rec.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+		RunningFor: since(rec.Created), State: stateOf(s), Names: rec.Name, Labels: joinPairs(rec.Labels), Networks: rec.Network}
+	if s.Running {
+		row.Status = "Up " + strings.TrimSuffix(since(s.Started), " ago")
+		row.Ports = portList(rec.Ports)
+	} else {
+		row.Status = fmt.Sprintf("Exited (%d) %s", s.Exit, since(s.Finished))
+	}
+	return row
+}
+
+func stateOf(s state.Status) string {
+	if s.Running {
+		return "running"
+	}
+	return "exited"
+}
+
+// portList is docker's column PORTS.
+func portList(ports []state.PublishedPort) string {
+	var list []string
+	for _, p := range spread(ports) {
+		list = append(list, fmt.Sprintf("%s->%d/%s", netip.AddrPortFrom(p.HostIP, p.HostPort), p.ContainerPort, p.Proto))
+	}
+	return strings.Join(list, ", ")
+}
+
+func (c *psCmd) print(a *app, rows []psRow) error {
+	if c.Quiet && c.Format == "" {
+		for _, r := range rows {
+			fmt.Fprintln(a.Out, r.ID)
+		}
+		return nil
+	}
+	if c.Format != "" && c.Format != "table" {
+		return format(a.Out, c.Format, rows)
+	}
+	lines := [][]string{{"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"}}
+	for _, r := range rows {
+		lines = append(lines, []string{r.ID, r.Image, r.Command, r.RunningFor, r.Status, r.Ports, r.Names})
+	}
+	return table(a.Out, lines)
+}
+
+// filters makes one condition of all: values of one key are alternatives.
+func (c *psCmd) filters() (func(*state.Record, state.Status) bool, error) {
+	values := map[string][]string{}
+	for _, f := range c.Filter {
+		key, value, ok := strings.Cut(f, "=")
+		switch key {
+		case "ancestor", "exited", "id", "label", "name", "network", "status":
+		default:
+			ok = false
+		}
+		if !ok {
+			return nil, fault.New("filters are ancestor, exited, id, label, name, network and status, as in name=web", "invalid filter %q", f)
+		}
+		values[key] = append(values[key], value)
+	}
+	return func(rec *state.Record, s state.Status) bool {
+		for key, list := range values {
+			if !slices.ContainsFunc(list, func(v string) bool { return matches(key, v, rec, s) }) {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
+func matches(key, v string, rec *state.Record, s state.Status) bool {
+	switch key {
+	case "ancestor":
+		return rec.Image == v || strings.TrimSuffix(rec.Image, ":latest") == v || strings.HasPrefix(strings.TrimPrefix(rec.ImageID, "sha256:"), v)
+	case "exited":
+		return !s.Running && strconv.Itoa(s.Exit) == v
+	case "id":
+		return strings.HasPrefix(rec.ID, v)
+	case "label":
+		name, value, has := strings.Cut(v, "=")
+		got, ok := rec.Labels[name]
+		return ok && (!has || got == value)
+	case "name":
+		return strings.Contains(rec.Name, v)
+	case "network":
+		return rec.Network == v
+	default:
+		return stateOf(s) == v
+	}
+}

@@ -1,0 +1,89 @@
+package inside
+
+import (
+	"syscall"
+
+	"rl/run/inside/program"
+	"rl/userns/sys/raw"
+)
+
+// join runs a further program in a running container: `rl exec`.
+//
+//	monitor                     this process                          container
+//	  │ fork, pidfd of pid 1 ───▶ │ setns(all), becomes the user
+//	  │ ── G [program] ─────────▶ │ fork ────────────────────────────▶ │ program
+//	  │ ◀── P [fd], L [fd], R ─── │                                    │
+//	  │ ◀── X status ──────────── │ wait4 ◀──────────────────────────  │
+//
+// It stays outside of the container's pid namespace, where nothing inside can see
+// or trace it, and is in the container's root before its child is born: at no time
+// does a process in the container's sight have the host's files. Its thread has the
+// credentials, filters and limits that the child inherits.
+//
+// It returns only on failure.
+func join(p *program.Program) error {
+	if err := syscall.Unshare(syscall.CLONE_FS); err != nil {
+		return fail("unshare the working directory", err)
+	}
+	// The mount namespace last: entering another one of a user namespace needs none of the host's files.
+	if err := raw.Setns(FdJoin, uintptr(p.Join)); err != nil {
+		return fail("enter the container's namespaces", err)
+	}
+	if err := syscall.Close(FdJoin); err != nil {
+		return fail("close the pidfd", err)
+	}
+	attr := &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
+	if p.Terminal {
+		master, slave, _, err := openPty(p)
+		if err != nil {
+			return err
+		}
+		for fd := range 3 {
+			if err := syscall.Dup3(slave, fd, 0); err != nil {
+				return fail("dup2 the terminal", err)
+			}
+		}
+		attr.Sys.Setctty = true
+		send([]byte{MsgTerminal}, master)
+		syscall.Close(master)
+		syscall.Close(slave)
+	}
+	if err := become(p); err != nil {
+		return err
+	}
+	if err := limits(p); err != nil {
+		return err
+	}
+	path, err := lookPath(p.Argv[0], p.Env)
+	if err != nil {
+		return err
+	}
+	if err := insideRoot(); err != nil {
+		return err
+	}
+	if err := raw.CloseRange(FdSocket, raw.CloseRangeCloexec); err != nil {
+		syscall.CloseOnExec(FdSocket)
+	}
+	attr.Env = p.Env
+	pid, err := syscall.ForkExec(path, p.Argv, attr)
+	if err != nil {
+		return execError(path, err)
+	}
+	send([]byte{MsgRunning}, -1)
+	for fd := range 3 { // whoever reads from a pipe waits for the program only
+		syscall.Close(fd)
+	}
+	var ws syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	code := ws.ExitStatus()
+	if ws.Signaled() {
+		code = 128 + int(ws.Signal())
+	}
+	send([]byte{MsgExit, byte(code)}, -1)
+	syscall.Exit(0)
+	return nil
+}

@@ -1,0 +1,177 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rl/run/logs"
+	"rl/run/monitor"
+	"rl/run/plan/option"
+	"rl/run/state"
+	"rl/userns/sys/fault"
+)
+
+// stopTimeout is how long a workload has between the signal that asks it to end and
+// SIGKILL, docker's time.
+const stopTimeout = 10 * time.Second
+
+// notRunning is docker's answer to what only a running container can do.
+func notRunning(rec *state.Record) error {
+	return fault.New("`rl ps` lists those that run", "container %s is not running", rec.Name)
+}
+
+// running finds a container that runs.
+func (e *Engine) running(text string) (*state.Record, error) {
+	rec, err := e.State.Find(text)
+	if err == nil && !e.State.Running(rec.ID) {
+		err = notRunning(rec)
+	}
+	return rec, err
+}
+
+// ask sends a running container's monitor a command. That nobody listens says that
+// it has just ended.
+func ask(rec *state.Record, msg []byte) error {
+	_, err := monitor.Ask(rec.Control, msg)
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
+		return notRunning(rec)
+	}
+	return err
+}
+
+// Kill sends a running container a signal.
+func (e *Engine) Kill(text string, sig int) error {
+	rec, err := e.running(text)
+	if err != nil {
+		return err
+	}
+	return ask(rec, []byte{monitor.AskSignal, byte(sig)})
+}
+
+// Stop asks a container to end, and ends it when it has not after a while. To stop
+// one that has ended is no error.
+func (e *Engine) Stop(ctx context.Context, text string, timeout *time.Duration) error {
+	rec, err := e.State.Find(text)
+	if err != nil || !e.State.Running(rec.ID) {
+		return err
+	}
+	sig := int(unix.SIGTERM)
+	if rec.StopSignal != "" {
+		if sig, err = option.ParseSignal(rec.StopSignal); err != nil {
+			return err
+		}
+	}
+	patience := stopTimeout
+	for _, t := range []*time.Duration{rec.StopTimeout, timeout} {
+		if t != nil {
+			patience = *t
+		}
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := e.wait(rec)
+		ended <- err
+	}()
+	if err := ask(rec, []byte{monitor.AskSignal, byte(sig)}); err != nil && e.State.Running(rec.ID) {
+		return err
+	}
+	after := time.After(patience)
+	if patience < 0 {
+		after = nil
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-after:
+	}
+	if err := ask(rec, []byte{monitor.AskSignal, byte(unix.SIGKILL)}); err != nil && e.State.Running(rec.ID) {
+		return err
+	}
+	return <-ended
+}
+
+// Wait waits until a container has ended and gives its exit status.
+func (e *Engine) Wait(text string) (int, error) {
+	rec, err := e.State.Find(text)
+	if err != nil {
+		return 0, err
+	}
+	return e.wait(rec)
+}
+
+func (e *Engine) wait(rec *state.Record) (int, error) {
+	if e.State.Running(rec.ID) {
+		if code, ok := monitor.WaitFor(rec.Control); ok {
+			return code, nil
+		}
+		// It was killed, or this came too late. With the lock free it is over.
+		lock, err := e.State.Claim(rec, true)
+		if err == nil {
+			lock.Close()
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return 0, err
+		}
+	}
+	s, err := e.State.Status(rec)
+	return s.Exit, err
+}
+
+// Remove removes a container; with force also one that runs.
+func (e *Engine) Remove(text string, force bool) error {
+	rec, err := e.State.Find(text)
+	if err != nil {
+		return err
+	}
+	if e.State.Running(rec.ID) {
+		if !force {
+			return fault.New("stop it first, or use --force", "cannot remove container %q: container is running", rec.Name)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := e.wait(rec)
+			ended <- err
+		}()
+		if err := ask(rec, []byte{monitor.AskSignal, byte(unix.SIGKILL)}); err != nil && e.State.Running(rec.ID) {
+			return err
+		}
+		if err := <-ended; err != nil {
+			return err
+		}
+	}
+	lock, err := e.State.Claim(rec, true)
+	if errors.Is(err, os.ErrNotExist) { // its monitor removed it (--rm), or somebody else did
+		return e.State.Forget(rec)
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return e.discard(rec)
+}
+
+// Logs reads what a container wrote.
+func (e *Engine) Logs(ctx context.Context, text string, w logs.Want, follow bool, each func(logs.Entry) error) error {
+	rec, err := e.State.Find(text)
+	if err != nil {
+		return err
+	}
+	if follow {
+		w.Follow = func() bool { return e.State.Running(rec.ID) }
+	}
+	err = logs.Read(ctx, filepath.Join(e.State.Dir(rec), state.LogFile), w, each)
+	if errors.Is(err, os.ErrNotExist) {
+		return fault.New("only what runs in the background (rl run -d) is logged", "container %s has no log", rec.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("read the log of container %s: %w", rec.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"rl/run/inside"
+	"rl/run/inside/program"
+	"rl/userns/stage"
+	"rl/userns/sys"
+)
+
+// Exec is a further program in a running container. What is empty is as the
+// container's own program has it.
+type Exec struct {
+	Args       []string
+	Env        []string // in addition
+	User       string
+	Cwd        string
+	Terminal   bool
+	Rows, Cols uint16
+	Privileged bool // all capabilities, no seccomp profile
+}
+
+// program makes the list of things to do for it of the container's own.
+func (e *Exec) program(own *program.Program, namespaces uintptr) *program.Program {
+	p := &program.Program{Join: uint64(namespaces), User: own.User, Groups: own.Groups, KeepGroups: own.KeepGroups, SingleID: own.SingleID,
+		Caps: own.Caps, NoNewPriv: own.NoNewPriv, Filter: own.Filter, FilterFlags: own.FilterFlags,
+		FakeRoot: own.FakeRoot, FakePlain: own.FakePlain, FakeFlags: own.FakeFlags,
+		Umask: own.Umask, SetUmask: own.SetUmask, Rlimits: own.Rlimits, Cwd: own.Cwd, Argv: e.Args,
+		Terminal: e.Terminal, Rows: uint32(e.Rows), Cols: uint32(e.Cols)}
+	p.Env = append(p.Env, own.Env...)
+	if e.User != "" {
+		p.User, p.Groups = e.User, nil
+	}
+	if e.Cwd != "" {
+		p.Cwd = e.Cwd
+	}
+	if e.Terminal {
+		p.Env = set(p.Env, "TERM=xterm")
+	}
+	for _, kv := range e.Env {
+		p.Env = set(p.Env, kv)
+	}
+	if e.Privileged {
+		p.Caps, p.Filter, p.NoNewPriv = ^uint64(0), nil, false
+	}
+	return p
+}
+
+// set replaces a variable, or adds it.
+func set(env []string, kv string) []string {
+	name, _, _ := strings.Cut(kv, "=")
+	for i, old := range env {
+		if n, _, _ := strings.Cut(old, "="); n == name {
+			env[i] = kv
+			return env
+		}
+	}
+	return append(env, kv)
+}
+
+// exec runs a program for whoever is at the other end of s, until it ends. An error
+// means that it was not begun.
+func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
+	var e Exec
+	if err := json.Unmarshal(data, &e); err != nil {
+		return err
+	}
+	if len(files) != 3 || len(e.Args) == 0 {
+		return errors.New("exec: a program and three streams are wanted")
+	}
+	own, err := readProgram(m.program)
+	if err != nil {
+		return err
+	}
+	p, err := m.joiner(files)
+	if err != nil {
+		return err
+	}
+	defer p.socket.Close()
+	for _, f := range files {
+		f.Close() // the program's only
+	}
+	what, err := sys.Memfd("rl-exec", e.program(own, m.namespaces).Encode())
+	if err != nil {
+		p.signal(int(unix.SIGKILL))
+		return err
+	}
+	defer what.Close()
+	if err := p.socket.Send([]byte{inside.MsgGo}, int(what.Fd())); err != nil {
+		return err
+	}
+	for {
+		msg, files, err := p.socket.Recv()
+		if err == io.EOF {
+			err = errors.New("the process between the container and its monitor was killed")
+		}
+		if err != nil {
+			return err
+		}
+		switch msg[0] {
+		case inside.MsgListener:
+			if len(files) == 1 {
+				go serve(files[0])
+			}
+			continue
+		case inside.MsgTerminal:
+			if len(files) == 1 {
+				s.Send([]byte{MsgTerminal}, int(files[0].Fd()))
+			}
+		case inside.MsgNotice:
+			s.Send(msg)
+		case inside.MsgRunning:
+			s.Send([]byte{MsgRunning})
+		case inside.MsgError, inside.MsgExit: // E is E, X is X
+			s.Send(msg)
+			return nil
+		}
+		for _, f := range files {
+			f.Close()
+		}
+	}
+}
+
+// joiner starts the process that enters the container.
+func (m *monitor) joiner(stdio []*os.File) (p process, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended || !m.running {
+		return p, errors.New("the container is not running")
+	}
+	pidfd, err := unix.PidfdOpen(m.init.pid, 0)
+	if err != nil {
+		return p, err
+	}
+	defer unix.Close(pidfd)
+	exe, err := sys.Executable()
+	if err != nil {
+		return p, fmt.Errorf("open rl's own executable: %w", err)
+	}
+	defer exe.Close()
+	ours, theirs, err := sys.Socketpair()
+	if err != nil {
+		return p, err
+	}
+	defer theirs.Close()
+	fds := []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd(), uintptr(theirs.Fd()), uintptr(pidfd)}
+	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
+		Env: stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"), Files: fds,
+	})
+	if err != nil {
+		ours.Close()
+		return p, err
+	}
+	return process{pid: pid, socket: ours}, nil
+}

@@ -1,0 +1,88 @@
+package state
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"rl/userns/sys"
+)
+
+// Status is what a container is doing.
+type Status struct {
+	Running  bool
+	Started  time.Time // zero: never
+	Exit     int       // its exit status, when it has ended
+	Finished time.Time
+}
+
+// killed is the status of a container whose monitor was killed: the kernel ended
+// the workload by SIGKILL then.
+const killed = 137
+
+// Status tells it by the container's lock, which no crash can leave behind, and by
+// what its monitor wrote at the end.
+func (r Root) Status(rec *Record) (s Status, err error) {
+	dir := r.Dir(rec)
+	s.Running = r.Running(rec.ID)
+	if st, err := os.Stat(filepath.Join(dir, "state.json")); err == nil {
+		s.Started = st.ModTime()
+	}
+	if s.Running {
+		return s, nil
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "exit"))
+	if errors.Is(err, os.ErrNotExist) { // nobody was there to write it
+		s.Exit, s.Finished = killed, s.Started
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	code, when, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
+	if s.Exit, err = strconv.Atoi(code); err != nil {
+		return s, err
+	}
+	s.Finished, _ = time.Parse(time.RFC3339Nano, when)
+	return s, nil
+}
+
+// List is every container, those of --rm included. One whose record cannot be read
+// is in broken, by its id.
+func (r Root) List() (list []*Record, broken []string, err error) {
+	for _, ephemeral := range []bool{false, true} {
+		ids, err := readNames(filepath.Join(string(r), parent(ephemeral)))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, id := range ids {
+			rec, err := r.Read(id)
+			switch {
+			case err == nil:
+				list = append(list, rec)
+			case !errors.Is(err, os.ErrNotExist): // removed just now, or not written yet
+				broken = append(broken, id)
+			}
+		}
+	}
+	return list, broken, nil
+}
+
+// Claim takes the lock of a container that has ended.
+func (r Root) Claim(rec *Record, wait bool) (*os.File, error) {
+	f, err := os.Open(r.Dir(rec))
+	if err != nil {
+		return nil, err
+	}
+	if err := sys.Lock(f, !wait); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,3 @@
+package raw
+
+const sysSetns = 308
