@@ -42,6 +42,8 @@ type Container struct {
 	SigProxy bool
 	Detach   []byte // key sequence that leaves the container running; needs a terminal
 
+	ID         string          // start this container again, which has ended
+	Idle       bool            // make it and leave, for Start
 	Background bool            // leave as soon as the workload runs (-d)
 	Started    func(id string) // told then, with Background
 	Stdio      [3]*os.File
@@ -154,6 +156,9 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	if err != nil {
 		return nil, err
 	}
+	if c.Idle {
+		return p, nil
+	}
 	return p, p.startMonitor(other, monitor.Start{Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init, Tap: connected(p.network)})
 }
 
@@ -259,10 +264,8 @@ func checkPlatform(img *oci.Image) error {
 // create makes the plan and the container's directory, and hands both to the
 // monitor.
 func (p *preparation) create() error {
-	p.rec = &state.Record{ID: state.NewID(), Name: p.Flags.Name, Image: p.Name, Created: time.Now().UTC(),
-		Map: p.id.Map, Helpers: p.id.Helpers, Remove: p.Flags.Remove, Driver: p.Driver}
-	if p.Image != nil {
-		p.rec.ImageID = p.Image.ID.String()
+	if err := p.record(); err != nil {
+		return err
 	}
 	facts, err := p.facts()
 	if err != nil {
@@ -271,8 +274,10 @@ func (p *preparation) create() error {
 	if p.plan, err = plan.New(p.image, &p.Flags, facts); err != nil {
 		return err
 	}
-	if err := p.bind(p.net); err != nil {
-		return err
+	if !p.Idle {
+		if err := p.bind(p.net); err != nil {
+			return err
+		}
 	}
 	if err := p.listenAt(); err != nil {
 		return err
@@ -290,13 +295,52 @@ func (p *preparation) create() error {
 	if p.Rootfs != "" {
 		dirs = nil
 	}
-	if p.cont, err = p.State.Create(p.rec, dirs...); err != nil {
+	if p.cont == nil {
+		p.cont, err = p.State.Create(p.rec, dirs...)
+	} else {
+		err = p.State.Rewrite(p.rec)
+	}
+	if err != nil {
 		return explainCreate(err)
 	}
 	if err := p.write(); err != nil {
 		return explainCreate(err)
 	}
+	if p.Idle {
+		p.released = true
+		p.conn.close()
+		return p.cont.Close()
+	}
 	return p.hand(facts)
+}
+
+// record is a new container's, or that of the one that is started again, whose
+// lock it takes.
+func (p *preparation) record() (err error) {
+	if p.ID == "" {
+		p.rec = &state.Record{ID: state.NewID(), Name: p.Flags.Name, Image: p.Name, Created: time.Now().UTC(),
+			Map: p.id.Map, Helpers: p.id.Helpers, Remove: p.Flags.Remove, Driver: p.Driver}
+		if p.Image != nil {
+			p.rec.ImageID = p.Image.ID.String()
+		}
+		p.rec.Fresh = p.Idle
+		if !p.Flags.Remove || p.Idle {
+			p.rec.Request, err = json.Marshal(saved{p.Flags, p.Rootfs})
+		}
+		return err
+	}
+	if p.rec, err = p.State.Read(p.ID); err != nil {
+		return err
+	}
+	if p.cont, err = p.State.Reopen(p.rec); err != nil {
+		return fault.New("", "container %s is running", p.rec.Name)
+	}
+	if p.rec.Map.Name() != p.id.Map.Name() {
+		return fault.New("make it anew", "container %s was made under other ids (%s) than there are now (%s)", p.rec.Name, p.rec.Map.Name(), p.id.Map.Name())
+	}
+	p.rec.Fresh, p.rec.Ports = false, nil
+	os.Remove(filepath.Join(p.cont.Dir, state.ExitFile))
+	return nil
 }
 
 // labels are the image's, with the user's over them.
@@ -472,7 +516,7 @@ func (p *preparation) writeSpec() error {
 }
 
 func (p *preparation) writeFiles() error {
-	if err := os.Mkdir(filepath.Join(p.cont.Dir, "files"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(p.cont.Dir, "files"), 0o755); err != nil {
 		return err
 	}
 	for _, f := range p.plan.Files {
@@ -493,7 +537,9 @@ func (p *preparation) close() {
 		<-p.started
 		p.child.Kill()
 	}
-	if p.cont != nil {
+	if p.cont != nil && p.ID != "" { // it was there before
+		p.cont.Close()
+	} else if p.cont != nil {
 		p.discard(p.rec)
 		p.cont.Close()
 		if p.wroteCID {

@@ -47,6 +47,9 @@ type Record struct {
 	Network string          `json:",omitempty"` // the rung of the network ladder
 	Control string          `json:",omitempty"` // the monitor's socket for commands
 
+	Fresh       bool              `json:",omitempty"` // created and never started
+	Restarts    int               `json:",omitempty"`
+	Request     json.RawMessage   `json:",omitempty"` // what was asked, to start it again
 	Labels      map[string]string `json:",omitempty"`
 	Terminal    bool              `json:",omitempty"`
 	Interactive bool              `json:",omitempty"`
@@ -61,6 +64,10 @@ type PublishedPort struct {
 	HostPort      uint16
 	ContainerPort uint16
 }
+
+// recordFile is the record's, which also has the time of the last start as its
+// own.
+const recordFile = "state.json"
 
 // LogFile is where a container's directory has what its workload wrote.
 const LogFile = "log"
@@ -170,12 +177,35 @@ func (r Root) fill(c *Container, rec *Record, dirs []string) (err error) {
 	}
 	data, err := json.Marshal(rec)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(c.Dir, "state.json"), data, 0o600)
+		err = os.WriteFile(filepath.Join(c.Dir, recordFile), data, 0o600)
 	}
 	if err != nil {
 		os.Remove(r.name(rec.Name))
 	}
 	return err
+}
+
+// Rewrite changes the record of a container whose lock the caller holds; a reader
+// sees the old one or the new one.
+func (r Root) Rewrite(rec *Record) error {
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(r.Dir(rec), recordFile)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// Reopen takes the lock of a container that has ended, to start it again.
+func (r Root) Reopen(rec *Record) (*Container, error) {
+	f, err := r.Claim(rec, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Container{Dir: r.Dir(rec), Lock: f}, nil
 }
 
 // mkdir makes the container's directory, and the one above it when it is the
@@ -228,7 +258,7 @@ func (r Root) Read(id string) (*Record, error) {
 	if dir == "" {
 		return nil, fmt.Errorf("container %.12s: %w", id, os.ErrNotExist)
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "state.json"))
+	data, err := os.ReadFile(filepath.Join(dir, recordFile))
 	if err != nil {
 		return nil, err
 	}

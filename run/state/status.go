@@ -19,6 +19,9 @@ type Status struct {
 	Finished time.Time
 }
 
+// ExitFile is where the monitor writes how the workload ended.
+const ExitFile = "exit"
+
 // killed is the status of a container whose monitor was killed: the kernel ended
 // the workload by SIGKILL then.
 const killed = 137
@@ -28,13 +31,16 @@ const killed = 137
 func (r Root) Status(rec *Record) (s Status, err error) {
 	dir := r.Dir(rec)
 	s.Running = r.Running(rec.ID)
-	if st, err := os.Stat(filepath.Join(dir, "state.json")); err == nil {
+	if st, err := os.Stat(filepath.Join(dir, recordFile)); err == nil && !rec.Fresh {
 		s.Started = st.ModTime()
 	}
 	if s.Running {
 		return s, nil
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "exit"))
+	if rec.Fresh {
+		return s, nil
+	}
+	data, err := os.ReadFile(filepath.Join(dir, ExitFile))
 	if errors.Is(err, os.ErrNotExist) { // nobody was there to write it
 		s.Exit, s.Finished = killed, s.Started
 		return s, nil

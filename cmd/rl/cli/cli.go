@@ -42,6 +42,9 @@ type grammar struct {
 	Ps         psCmd         `cmd:"" help:"List containers."`
 	Exec       execCmd       `cmd:"" help:"Run a further command in a running container."`
 	Logs       logsCmd       `cmd:"" help:"Show what a container wrote."`
+	Create     createCmd     `cmd:"" help:"Make a container without starting it."`
+	Start      startCmd      `cmd:"" help:"Start containers that were created, or have ended."`
+	Restart    restartCmd    `cmd:"" help:"Stop containers and start them again."`
 	Stop       stopCmd       `cmd:"" help:"Ask containers to end, and end them after a while."`
 	Kill       killCmd       `cmd:"" help:"Send containers a signal."`
 	Wait       waitCmd       `cmd:"" help:"Wait until containers have ended, and print their exit statuses."`
@@ -139,7 +142,7 @@ func dockerHelp(args []string) []string {
 	if args[0] == "help" {
 		return append(args[1:], "--help")
 	}
-	if args[0] != "run" && args[0] != "exec" && args[len(args)-1] == "-h" {
+	if args[0] != "run" && args[0] != "create" && args[0] != "exec" && args[len(args)-1] == "-h" {
 		return append(args[:len(args)-1:len(args)-1], "--help")
 	}
 	return args

@@ -3,12 +3,65 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"rl/run"
 	"rl/run/plan/option"
 	"rl/run/state"
+	"rl/userns/sys/fault"
 )
+
+type startCmd struct {
+	Names       []string `arg:"" predictor:"container" help:"Names or ids."`
+	Attach      bool     `short:"a" help:"Stay with it: its output, signals, exit status."`
+	DetachKeys  string   `default:"ctrl-p,ctrl-q" help:"Keys that leave a container with a terminal running."`
+	Interactive bool     `short:"i" help:"Stay with it, and give it our standard input."`
+}
+
+// Run starts each container.
+func (c *startCmd) Run(a *app) error {
+	if !c.Attach && !c.Interactive {
+		return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error {
+			_, err := e.Start(a.ctx, name, false, false, nil, [3]*os.File{})
+			return err
+		})
+	}
+	if len(c.Names) > 1 {
+		return fault.New("start them one by one", "you cannot start and attach multiple containers at once")
+	}
+	keys, err := option.ParseDetachKeys(c.DetachKeys)
+	if err != nil {
+		return err
+	}
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	code, err := e.Start(a.ctx, c.Names[0], true, c.Interactive, keys, [3]*os.File{a.In, a.Out, a.Err})
+	if err == nil && code != 0 {
+		err = exitCode(code)
+	}
+	return err
+}
+
+type restartCmd struct {
+	Names []string `arg:"" predictor:"container" help:"Names or ids."`
+	Time  *int     `short:"t" aliases:"timeout" placeholder:"SECONDS" help:"How long to wait before SIGKILL; default is the container's, or 10."`
+}
+
+// Run stops and starts each container.
+func (c *restartCmd) Run(a *app) error {
+	return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error { return e.Restart(a.ctx, name, seconds(c.Time)) })
+}
+
+func seconds(n *int) *time.Duration {
+	if n == nil {
+		return nil
+	}
+	d := time.Duration(*n) * time.Second
+	return &d
+}
 
 type stopCmd struct {
 	Names  []string `arg:"" predictor:"container" help:"Names or ids."`
@@ -18,12 +71,7 @@ type stopCmd struct {
 
 // Run stops each container, and prints its name as it was given.
 func (c *stopCmd) Run(a *app) error {
-	var patience *time.Duration
-	if c.Time != nil {
-		d := time.Duration(*c.Time) * time.Second
-		patience = &d
-	}
-	return eachContainer(a, c.Names, c.Ignore, func(e *run.Engine, name string) error { return e.Stop(a.ctx, name, patience) })
+	return eachContainer(a, c.Names, c.Ignore, func(e *run.Engine, name string) error { return e.Stop(a.ctx, name, seconds(c.Time)) })
 }
 
 type killCmd struct {

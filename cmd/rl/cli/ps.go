@@ -93,10 +93,13 @@ func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
 	}
 	row := psRow{ID: c.cut(rec.ID), Image: rec.Image, Command: strconv.Quote(command), CreatedAt: rec.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
 		RunningFor: since(rec.Created), State: stateOf(s), Names: rec.Name, Labels: joinPairs(rec.Labels), Networks: rec.Network}
-	if s.Running {
+	switch {
+	case rec.Fresh:
+		row.State, row.Status = "created", "Created"
+	case s.Running:
 		row.Status = "Up " + strings.TrimSuffix(since(s.Started), " ago")
 		row.Ports = portList(rec.Ports)
-	} else {
+	default:
 		row.Status = fmt.Sprintf("Exited (%d) %s", s.Exit, since(s.Finished))
 	}
 	return row
@@ -165,7 +168,7 @@ func matches(key, v string, rec *state.Record, s state.Status) bool {
 	case "ancestor":
 		return rec.Image == v || strings.TrimSuffix(rec.Image, ":latest") == v || strings.HasPrefix(strings.TrimPrefix(rec.ImageID, "sha256:"), v)
 	case "exited":
-		return !s.Running && strconv.Itoa(s.Exit) == v
+		return !s.Running && !rec.Fresh && strconv.Itoa(s.Exit) == v
 	case "id":
 		return strings.HasPrefix(rec.ID, v)
 	case "label":
@@ -177,6 +180,6 @@ func matches(key, v string, rec *state.Record, s state.Status) bool {
 	case "network":
 		return rec.Network == v
 	default:
-		return stateOf(s) == v
+		return stateOf(s) == v && !rec.Fresh || rec.Fresh && v == "created"
 	}
 }

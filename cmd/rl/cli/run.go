@@ -20,6 +20,8 @@ import (
 
 // runCmd has docker's flags. Slices take no commas apart: values may hold them.
 type runCmd struct {
+	only bool // create it
+
 	Image []string `arg:"" optional:"" passthrough:"partial" predictor:"image" help:"Image, then the command and its arguments."`
 
 	AddHost      []string `sep:"none" placeholder:"NAME:IP" help:"Line for /etc/hosts."`
@@ -78,6 +80,15 @@ type runCmd struct {
 	Workdir      string   `short:"w" placeholder:"DIR" help:"Working directory of the workload."`
 }
 
+// createCmd has the flags of run.
+type createCmd struct{ runCmd }
+
+// Run makes the container and prints its id.
+func (c *createCmd) Run(a *app) error {
+	c.only = true
+	return c.runCmd.Run(a)
+}
+
 // Help is what stands below the flags.
 func (runCmd) Help() string {
 	return `The exit status is the workload's; 128+N when signal N ended it; 125 when rl failed, 126 when the command cannot be executed, 127 when it is not found.
@@ -118,6 +129,13 @@ func (c *runCmd) Run(a *app) error {
 		}
 		box.Name = box.Rootfs
 	} else if err := c.image(a, e, box); err != nil {
+		return err
+	}
+	if c.only {
+		id, err := e.Create(a.ctx, box)
+		if err == nil {
+			fmt.Fprintln(a.Out, id)
+		}
 		return err
 	}
 	code, err := e.Run(a.ctx, box)
@@ -166,7 +184,7 @@ func maybeID(name string) bool {
 // stdio decides the workload's standard streams.
 func (c *runCmd) stdio(a *app) ([3]*os.File, error) {
 	s := [3]*os.File{a.In, a.Out, a.Err}
-	if c.Tty && c.Interactive && !c.Detach {
+	if c.Tty && c.Interactive && !c.Detach && !c.only {
 		if _, err := unix.IoctlGetTermios(int(a.In.Fd()), unix.TCGETS); err != nil {
 			return s, fault.New("leave -t away, or run rl from a terminal", "the input device is not a terminal")
 		}

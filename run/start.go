@@ -1,0 +1,84 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"rl/run/plan"
+	"rl/run/state"
+	"rl/userns/sys/fault"
+)
+
+// saved is what a container was asked to be, kept so that it can be started again:
+// the plan is made anew each time, of the same image and the same flags, for the
+// host as it is then.
+type saved struct {
+	Flags  plan.Flags
+	Rootfs string `json:",omitempty"`
+}
+
+// Create makes a container without starting it, and gives its id.
+func (e *Engine) Create(ctx context.Context, c *Container) (string, error) {
+	c.Idle = true
+	p, err := e.prepare(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	defer p.close()
+	if err := p.create(); err != nil {
+		return "", err
+	}
+	return p.rec.ID, nil
+}
+
+// Start starts a container that has ended, or was only created. With attach it
+// stays with it, as Run does, and gives the workload's exit status.
+func (e *Engine) Start(ctx context.Context, text string, attach, interactive bool, detach []byte, stdio [3]*os.File) (int, error) {
+	rec, err := e.State.Find(text)
+	if err != nil {
+		return 0, err
+	}
+	if e.State.Running(rec.ID) { // docker's: it is what was asked for
+		return 0, nil
+	}
+	c, err := e.again(rec)
+	if err != nil {
+		return 0, err
+	}
+	c.Background, c.Detach, c.Stdio = !attach, detach, stdio
+	if !interactive || !c.Flags.Interactive {
+		c.Stdio[0] = nil
+	}
+	c.SigProxy = attach
+	return e.Run(ctx, c)
+}
+
+// again is the container of a record as something to run.
+func (e *Engine) again(rec *state.Record) (*Container, error) {
+	if len(rec.Request) == 0 {
+		return nil, fault.New("", "container %s cannot be started again: it is removed when it ends (--rm)", rec.Name)
+	}
+	var s saved
+	if err := json.Unmarshal(rec.Request, &s); err != nil {
+		return nil, fmt.Errorf("container %s: what it was asked to be: %w", rec.Name, err)
+	}
+	c := &Container{Flags: s.Flags, Rootfs: s.Rootfs, Name: rec.Image, ID: rec.ID, Started: func(string) {}}
+	if rec.ImageID == "" {
+		return c, nil
+	}
+	var err error
+	c.Image, err = e.Store.Image(rec.ImageID)
+	return c, err
+}
+
+// Restart stops a container that runs, and starts it.
+func (e *Engine) Restart(ctx context.Context, text string, timeout *time.Duration) error {
+	if err := e.Stop(ctx, text, timeout); err != nil {
+		return err
+	}
+	_, err := e.Start(ctx, text, false, false, nil, [3]*os.File{})
+	return err
+}
