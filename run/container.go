@@ -309,7 +309,7 @@ func (p *preparation) create() error {
 	if p.Idle {
 		p.released = true
 		p.conn.close()
-		return p.cont.Close()
+		return errors.Join(p.cont.Close(), p.writeSpec())
 	}
 	return p.hand(facts)
 }

@@ -243,8 +243,12 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	ids, locks := e.State.Litter()
 	errs := []error{e.Store.Sweep(e.RemoveTree), e.sweepSockets()}
 	for i, c := range ids {
-		rec, err := e.State.Read(c)
-		if err != nil { // killed before it was written: nothing of the container can have run
+		rec, _ := e.State.Read(c)
+		if rec != nil && rec.Fresh { // of `create --rm`: it waits for its start
+			locks[i].Close()
+			continue
+		}
+		if rec == nil { // killed before it was written: nothing of the container can have run
 			rec = &state.Record{ID: c, Remove: true}
 		}
 		errs = append(errs, e.discard(rec))

@@ -127,7 +127,7 @@ func (e *Engine) wait(rec *state.Record) (int, error) {
 // Remove removes a container; with force also one that runs.
 func (e *Engine) Remove(text string, force bool) error {
 	rec, err := e.State.Find(text)
-	if err != nil {
+	if err != nil && !errors.Is(err, state.ErrDamaged) {
 		return err
 	}
 	if e.State.Running(rec.ID) {

@@ -67,6 +67,16 @@ func notFound(text string) error {
 	return fault.New("give its name, its id, or the beginning of its id", "%w: %q", ErrNotFound, text)
 }
 
+// nameOf is the name of a container whose record cannot tell.
+func (r Root) nameOf(id string) string {
+	for _, name := range r.Names() {
+		if to, _ := os.Readlink(r.name(name)); to == id {
+			return name
+		}
+	}
+	return ""
+}
+
 // Names are the names of all containers.
 func (r Root) Names() []string {
 	names, _ := readNames(filepath.Join(string(r), "names"))

@@ -252,6 +252,10 @@ func (r Root) takeName(rec *Record) error {
 	}
 }
 
+// ErrDamaged is an error of Read and Find: the record is there and makes no sense.
+// What came with it has the id and the name only.
+var ErrDamaged = errors.New("its record is damaged")
+
 // Read reads a container's record.
 func (r Root) Read(id string) (*Record, error) {
 	dir := r.find(id)
@@ -263,8 +267,9 @@ func (r Root) Read(id string) (*Record, error) {
 		return nil, err
 	}
 	rec := new(Record)
-	if err := json.Unmarshal(data, rec); err != nil {
-		return nil, fmt.Errorf("container %.12s: state.json: %w", id, err)
+	if err := json.Unmarshal(data, rec); err != nil || rec.ID != id {
+		rec = &Record{ID: id, Name: r.nameOf(id), Remove: filepath.Base(filepath.Dir(dir)) == parent(true)}
+		return rec, fault.New("`rl rm` removes it", "container %.12s: %w (%s)", id, ErrDamaged, filepath.Join(dir, recordFile))
 	}
 	return rec, nil
 }

@@ -74,6 +74,15 @@ func short(path string, do func(string) error) error {
 	return do("/proc/self/fd/" + strconv.Itoa(dir) + path[i:])
 }
 
+// Peer is the process at the other end, as this process's pid namespace numbers it.
+func (s *Socket) Peer() (pid int, err error) {
+	c, err := unix.GetsockoptUcred(s.fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return int(c.Pid), nil
+}
+
 // Accept waits for a connection.
 func (l *Listener) Accept() (*Socket, error) {
 	for {

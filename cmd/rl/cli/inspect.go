@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,13 +10,15 @@ import (
 
 	"rl/oci"
 	"rl/oci/ref"
+	"rl/run"
+	"rl/run/state"
 	"rl/userns/sys/fault"
 )
 
 type inspectCmd struct {
-	Names  []string `arg:"" predictor:"image" help:"Names or ids of images."`
+	Names  []string `arg:"" predictor:"image" help:"Names or ids of containers or images."`
 	Format string   `short:"f" placeholder:"TEMPLATE" help:"json, or a Go template."`
-	Type   string   `placeholder:"TYPE" help:"image, the only kind there is now."`
+	Type   string   `placeholder:"TYPE" help:"container or image; default is the one there is."`
 }
 
 // inspected is docker's description of an image, as far as an image has it.
@@ -40,28 +43,22 @@ type rootFS struct {
 	Layers []string
 }
 
-// Run prints an array of descriptions.
+// Run prints an array of descriptions. A name is a container's first.
 func (c *inspectCmd) Run(a *app) error {
-	if c.Type != "" && c.Type != "image" {
-		return fault.New("leave --type away", "cannot inspect a %s yet", c.Type)
+	switch c.Type {
+	case "", "image", "container":
+	default:
+		return fault.New("types are container and image", "cannot inspect a %s", c.Type)
 	}
 	e, err := a.engine()
 	if err != nil {
 		return err
 	}
-	all := []inspected{}
+	all := []any{}
 	for _, name := range c.Names {
-		img, err := e.Lookup(name)
+		d, err := c.one(e, name)
 		if err != nil {
 			return err
-		}
-		d := describe(img)
-		if id, err := e.Identity(); err == nil {
-			for _, diffID := range img.Config.RootFS.DiffIDs {
-				if dir, ok := e.Store.Layer(id.Map.Name(), diffID); ok {
-					d.LayerDirs = append(d.LayerDirs, dir)
-				}
-			}
 		}
 		all = append(all, d)
 	}
@@ -74,6 +71,34 @@ func (c *inspectCmd) Run(a *app) error {
 	}
 	_, err = fmt.Fprintln(a.Out, string(b))
 	return err
+}
+
+func (c *inspectCmd) one(e *run.Engine, name string) (any, error) {
+	if c.Type != "image" {
+		d, err := e.Describe(name)
+		if err == nil {
+			return describeContainer(d), nil
+		}
+		if c.Type == "container" || !errors.Is(err, state.ErrNotFound) {
+			return nil, err
+		}
+	}
+	img, err := e.Lookup(name)
+	if err != nil {
+		if c.Type == "" && errors.Is(err, oci.ErrNotFound) {
+			err = fault.New("`rl ps -a` lists containers, `rl images` images", "no such object: %s", name)
+		}
+		return nil, err
+	}
+	d := describe(img)
+	if id, err := e.Identity(); err == nil {
+		for _, diffID := range img.Config.RootFS.DiffIDs {
+			if dir, ok := e.Store.Layer(id.Map.Name(), diffID); ok {
+				d.LayerDirs = append(d.LayerDirs, dir)
+			}
+		}
+	}
+	return d, nil
 }
 
 func describe(img *oci.Image) inspected {

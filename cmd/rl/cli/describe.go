@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"rl/run"
+	"rl/run/state"
+)
+
+// inspectedContainer is docker's description of a container, as far as it has a
+// meaning here.
+type inspectedContainer struct {
+	ID              string `json:"Id"`
+	Created         time.Time
+	Path            string
+	Args            []string
+	State           containerState
+	Image           string
+	ResolvConfPath  string
+	HostnamePath    string
+	HostsPath       string
+	LogPath         string
+	Name            string
+	RestartCount    int
+	Driver          string
+	Platform        string
+	Mounts          []containerMount
+	Config          containerConfig
+	NetworkSettings networkSettings
+	Spec            *specs.Spec `json:",omitempty"` // rl's own: the runtime-spec configuration
+	Layers          []string    // rl's own: the directories it stands on, topmost first
+}
+
+type containerState struct {
+	Status     string
+	Running    bool
+	Paused     bool
+	Restarting bool
+	OOMKilled  bool
+	Dead       bool
+	Pid        int
+	ExitCode   int
+	Error      string
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+type containerMount struct {
+	Type, Source, Destination, Mode string
+	RW                              bool
+}
+
+type containerConfig struct {
+	Hostname   string
+	User       string
+	Tty        bool
+	OpenStdin  bool
+	Env        []string
+	Cmd        []string
+	Image      string
+	WorkingDir string
+	Labels     map[string]string
+	StopSignal string `json:",omitempty"`
+}
+
+type networkSettings struct {
+	Mode  string `json:"NetworkMode"`
+	Ports map[string][]portBinding
+}
+
+type portBinding struct{ HostIp, HostPort string }
+
+func describeContainer(d *run.Description) inspectedContainer {
+	rec := d.Record
+	c := inspectedContainer{ID: rec.ID, Created: rec.Created, Image: rec.ImageID, Name: "/" + rec.Name, RestartCount: rec.Restarts, Driver: rec.Driver,
+		Platform: "linux", Spec: d.Spec, Layers: rec.Layers, Mounts: []containerMount{},
+		ResolvConfPath: filepath.Join(d.Dir, "files/resolv.conf"), HostnamePath: filepath.Join(d.Dir, "files/hostname"),
+		HostsPath: filepath.Join(d.Dir, "files/hosts"), LogPath: filepath.Join(d.Dir, state.LogFile),
+		State: containerState{Status: stateOf(d.Status), Running: d.Status.Running, Pid: d.Pid, ExitCode: d.Status.Exit,
+			StartedAt: d.Status.Started.UTC(), FinishedAt: d.Status.Finished.UTC()},
+		Config:          containerConfig{Tty: rec.Terminal, OpenStdin: rec.Interactive, Cmd: rec.Command, Image: rec.Image, Labels: rec.Labels, StopSignal: rec.StopSignal},
+		NetworkSettings: networkSettings{Mode: rec.Network, Ports: map[string][]portBinding{}}}
+	if rec.Fresh {
+		c.State.Status = "created"
+	}
+	if len(rec.Command) > 0 {
+		c.Path, c.Args = rec.Command[0], rec.Command[1:]
+	}
+	for _, p := range spread(rec.Ports) {
+		key := strconv.Itoa(int(p.ContainerPort)) + "/" + p.Proto
+		c.NetworkSettings.Ports[key] = append(c.NetworkSettings.Ports[key], portBinding{hostAddress(p.HostIP), strconv.Itoa(int(p.HostPort))})
+	}
+	if s := d.Spec; s != nil {
+		c.Config.Hostname = s.Hostname
+		c.Config.Env, c.Config.WorkingDir = s.Process.Env, s.Process.Cwd
+		for _, m := range s.Mounts {
+			if m.Type != "bind" || strings.HasPrefix(m.Source, d.Dir+"/files/") {
+				continue
+			}
+			c.Mounts = append(c.Mounts, mountOf(m))
+		}
+	}
+	return c
+}
+
+func mountOf(m specs.Mount) containerMount {
+	c := containerMount{Type: "bind", Source: m.Source, Destination: m.Destination, Mode: strings.Join(m.Options, ","), RW: true}
+	for _, o := range m.Options {
+		c.RW = c.RW && o != "ro"
+	}
+	return c
+}
+
+func hostAddress(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
