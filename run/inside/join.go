@@ -20,7 +20,7 @@ import (
 // does a process in the container's sight have the host's files. Its thread has the
 // credentials, filters and limits that the child inherits.
 //
-// It returns only on failure.
+// It returns when the program has ended.
 func join(p *program.Program) error {
 	if err := syscall.Unshare(syscall.CLONE_FS); err != nil {
 		return fail("unshare the working directory", err)
@@ -84,6 +84,5 @@ func join(p *program.Program) error {
 		code = 128 + int(ws.Signal())
 	}
 	send([]byte{MsgExit, byte(code)}, -1)
-	syscall.Exit(0)
 	return nil
 }

@@ -34,9 +34,12 @@ func fail(what string, err error) error {
 	return &failure{what: what, err: err, code: 125}
 }
 
-// start is the whole of init. It returns only on failure.
+// start is the whole of init. It returns on failure, or when a program that joined has ended.
 func start() byte {
 	err := run()
+	if err == nil {
+		return 0
+	}
 	var f *failure
 	if !errors.As(err, &f) {
 		f = &failure{what: "init", err: err, code: 125}
