@@ -11,7 +11,7 @@
 package logs
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -27,6 +27,7 @@ type Log struct {
 	mu      sync.Mutex
 	file    *os.File
 	buf     []byte
+	size    int64 // of the file
 	dropped int64
 	copies  sync.WaitGroup
 }
@@ -37,27 +38,34 @@ func Create(path string) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Log{file: f}, nil
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Log{file: f, size: size}, nil
 }
 
 // Copy takes lines from a pipe until it ends, and closes it.
 func (l *Log) Copy(stream string, from io.ReadCloser) {
 	l.copies.Go(func() {
 		defer from.Close()
-		r := bufio.NewReaderSize(from, maxLine)
+		buf := make([]byte, 4*maxLine)
+		kept := 0 // of a line that is not complete
 		for {
-			line, err := r.ReadSlice('\n')
-			if len(line) > 0 {
-				l.add(stream, line)
-			}
-			if err != nil && err != bufio.ErrBufferFull {
+			n, err := from.Read(buf[kept:])
+			kept += n
+			done := l.add(stream, buf[:kept], err != nil)
+			kept = copy(buf, buf[done:kept])
+			if err != nil {
 				return
 			}
 		}
 	})
 }
 
-func (l *Log) add(stream string, line []byte) {
+// add writes the lines of b, and at the end what is left; it tells how much that was.
+func (l *Log) add(stream string, b []byte, end bool) (done int) {
 	now := time.Now().UTC()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,16 +73,38 @@ func (l *Log) add(stream string, line []byte) {
 	if l.dropped > 0 {
 		l.buf = object(l.buf, "stderr", fmt.Appendf(nil, "[rl: %d bytes could not be logged]\n", l.dropped), now)
 	}
-	l.buf = object(l.buf, stream, line, now)
-	size, err := l.file.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = l.file.Write(l.buf)
+	for done < len(b) {
+		rest := b[done:]
+		n := bytes.IndexByte(rest[:min(len(rest), maxLine)], '\n') + 1
+		switch {
+		case n > 0:
+		case len(rest) >= maxLine:
+			n = maxLine
+		case end:
+			n = len(rest)
+		default:
+			l.write(done)
+			return done
+		}
+		l.buf = object(l.buf, stream, rest[:n], now)
+		done += n
 	}
-	if err != nil {
-		l.file.Truncate(size) // half an object would spoil the next
-		l.dropped += int64(len(line))
+	l.write(done)
+	return done
+}
+
+// write writes what was put together, which is so much of the workload's.
+func (l *Log) write(bytes int) {
+	if bytes == 0 {
 		return
 	}
+	n, err := l.file.Write(l.buf)
+	if err != nil {
+		l.file.Truncate(l.size) // half an object would spoil the next
+		l.dropped += int64(bytes)
+		return
+	}
+	l.size += int64(n)
 	l.dropped = 0
 }
 
