@@ -105,8 +105,12 @@ func (p *preparation) finish() {
 // orphaned is what is left to do when the monitor was killed: the kernel ended
 // the container with it, the files remain.
 func (p *preparation) orphaned() (int, error) {
+	foreign := p.child.Pid == 0
 	status, err := p.child.Wait()
 	p.finish()
+	if foreign {
+		return 137, fault.WithCode(137, "", "the container whose network this one shares has ended, and this one with it")
+	}
 	if err == nil && status.Signaled() {
 		return 128 + int(status.Signal()), fault.WithCode(128+int(status.Signal()), "", "the container's monitor was killed by signal %d", status.Signal())
 	}
