@@ -3,6 +3,7 @@ package publish
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 
@@ -15,6 +16,8 @@ type netlink struct {
 	fd  int
 	seq uint32
 	buf []byte
+
+	devices map[netip.Addr]uint32
 }
 
 // openNetlink must run on the namespace's thread.
@@ -24,7 +27,7 @@ func openNetlink() (*netlink, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1) // an ACK need not repeat the request
-	return &netlink{fd: fd}, nil
+	return &netlink{fd: fd, devices: devicesOf()}, nil
 }
 
 // close makes later requests fail.
@@ -66,12 +69,17 @@ func (n *netlink) rule(family, proto, table int, ports, low, high uint16) error 
 // local adds or removes (RTM_NEWROUTE, RTM_DELROUTE) the route that makes an address
 // local in a table. It is like
 //
-//	ip route add local 203.0.113.7 dev lo src 10.0.2.100 table 100
+//	ip route add local 203.0.113.7 dev eth0 src 10.0.2.100 table 100
 //
 // Without the source, a program that answers through an unbound UDP socket would
-// answer from the client's own address.
+// answer from the client's own address. The device makes no difference to where the
+// packets go, which is lo, but has to be the one that the program was told by
+// IP_PKTINFO and names in its answer: that of the address (in IPv6 it is lo).
 func (n *netlink) local(request uint16, table int, addr, src netip.Addr) error {
-	const loopback = 1 // index of lo in every network namespace
+	device := uint32(loopback)
+	if i, ok := n.devices[src]; ok && src.Is4() {
+		device = i
+	}
 	family := byte(unix.AF_INET)
 	if addr.Is6() {
 		family = unix.AF_INET6
@@ -81,8 +89,26 @@ func (n *netlink) local(request uint16, table int, addr, src netip.Addr) error {
 		unix.RTPROT_STATIC, unix.RT_SCOPE_HOST, unix.RTN_LOCAL, 0, 0, 0, 0)
 	n.attr(unix.RTA_DST, addr.AsSlice())
 	n.attr(unix.RTA_PREFSRC, src.AsSlice())
-	n.attr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, loopback))
+	n.attr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, device))
 	return n.done()
+}
+
+// loopback is the index of lo in every network namespace.
+const loopback = 1
+
+// devicesOf are the devices of the calling thread's network namespace, by address.
+func devicesOf() map[netip.Addr]uint32 {
+	m := map[netip.Addr]uint32{}
+	list, _ := net.Interfaces()
+	for _, i := range list {
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				m[p.Addr()] = uint32(i.Index)
+			}
+		}
+	}
+	return m
 }
 
 func (n *netlink) begin(request, flags uint16) {

@@ -35,7 +35,7 @@ const (
 //
 //	rule  ipproto tcp sport 80 → table 100         for each published port
 //	      (and ICMP's "port unreachable" → table 101)
-//	      table 100: local 203.0.113.7 dev lo      for each client that is being served
+//	      table 100: local 203.0.113.7 dev eth0    for each client that is being served
 //
 // A rule with a default route would do, too, and would cut off what the
 // container sends from a published port to anybody else: a WireGuard peer sends
