@@ -66,6 +66,9 @@ func join(p *program.Program) error {
 	}
 	attr.Env = p.Env
 	pid, err := syscall.ForkExec(path, p.Argv, attr)
+	if err == syscall.ENOMEM { // what fork(2) says of a pid namespace whose first process is gone
+		return &failure{what: "the container has ended", code: 137}
+	}
 	if err != nil {
 		return execError(path, err)
 	}
