@@ -49,6 +49,8 @@ type grammar struct {
 	Kill       killCmd       `cmd:"" help:"Send containers a signal."`
 	Wait       waitCmd       `cmd:"" help:"Wait until containers have ended, and print their exit statuses."`
 	Rm         rmCmd         `cmd:"" help:"Remove containers."`
+	Top        topCmd        `cmd:"" help:"List the processes of a container."`
+	Container  containerCmd  `cmd:"" help:"Manage containers."`
 	Images     imagesCmd     `cmd:"" help:"List images."`
 	Rmi        rmiCmd        `cmd:"" help:"Remove images."`
 	Inspect    inspectCmd    `cmd:"" help:"Show all that is known of images, as JSON."`
