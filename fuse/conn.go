@@ -1,0 +1,127 @@
+package fuse
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The buffer of a worker: see Request. A WRITE of maxData must fit, with its
+// headers.
+const (
+	maxData     = 1 << 20
+	dataAt      = 4096
+	outAt       = 160 << 10 // after the longest SETXATTR
+	scratchAt   = 512 << 10
+	scratchSize = 256 << 10
+	bufSize     = maxData + 8192
+)
+
+// Workers are started as needed, up to these. Each is a thread and up to a
+// megabyte, of which it uses what its largest request was.
+const maxWorkers = 32
+
+// Conn is a mounted connection. The kernel ends it when the mount goes away, or
+// when all descriptors of it are closed: killing the server hangs nobody.
+type Conn struct {
+	dev     int
+	want    uint64 // flags
+	handler Handler
+	unfit   error // why INIT was refused
+
+	idle    atomic.Int32
+	started atomic.Int32
+	group   sync.WaitGroup
+	done    chan struct{}
+	counts  [opMax]atomic.Uint64
+}
+
+// start begins to answer. INIT is the first request, and nothing else comes
+// before its answer.
+func (c *Conn) start(h Handler) error {
+	c.handler = h
+	w, err := c.newWorker(c.dev)
+	if err != nil {
+		return err
+	}
+	c.group.Go(w.loop)
+	go func() {
+		c.group.Wait()
+		_ = unix.Close(c.dev)
+		close(c.done)
+	}()
+	return nil
+}
+
+// Wait waits until the filesystem is unmounted, or else gone.
+func (c *Conn) Wait() { <-c.done }
+
+// grow starts one more worker when all are busy: one that waits for a disk must
+// not keep the others' requests waiting.
+func (c *Conn) grow() {
+	if c.started.Load() >= maxWorkers {
+		return
+	}
+	fd, err := c.clone()
+	if err != nil {
+		fd = c.dev
+	}
+	w, err := c.newWorker(fd)
+	if err != nil {
+		return // no memory: those there are must do
+	}
+	c.group.Go(w.loop)
+}
+
+// clone gives a worker its own queue of requests that are being answered, so
+// that answers do not contend (FUSE_DEV_IOC_CLONE, Linux 4.2).
+func (c *Conn) clone() (int, error) {
+	fd, err := openDevice()
+	if err != nil {
+		return -1, err
+	}
+	const devIocClone = 0x8004e500
+	if err := unix.IoctlSetPointerInt(fd, devIocClone, c.dev); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// Counts tells how many requests of each opcode came.
+func (c *Conn) Counts() map[uint32]uint64 {
+	m := map[uint32]uint64{}
+	for op := range c.counts {
+		if n := c.counts[op].Load(); n > 0 {
+			m[uint32(op)] = n
+		}
+	}
+	return m
+}
+
+// init answers INIT.
+func (c *Conn) init(r *Request) (int, syscall.Errno) {
+	in := View[initIn](append(r.body[:len(r.body):len(r.body)], make([]byte, 64)...)) // older kernels send less
+	out := Reply[initOut](r)
+	if in.major != 7 || in.minor < 31 {
+		c.unfit = fmt.Errorf("this kernel speaks FUSE %d.%d, and 7.31 (Linux 5.4) is needed", in.major, in.minor)
+		return 0, syscall.EPROTO
+	}
+	offered := uint64(in.flags)
+	if in.flags&initExt != 0 {
+		offered |= uint64(in.flags2) << 32
+	}
+	const always = AsyncRead | AtomicOTrunc | BigWrites | DontMask | DoReaddirplus | ReaddirplusAuto | AsyncDIO |
+		ParallelDirops | MaxPages | CacheSymlinks | HandleKillprivV | SetxattrExt | initExt
+	flags := offered & (always | c.want)
+	out.major, out.minor = 7, min(in.minor, 41)
+	out.maxReadahead = in.maxReadahead
+	out.flags, out.flags2 = uint32(flags), uint32(flags>>32)
+	out.maxBackground, out.congestionThreshold = 64, 48
+	out.maxWrite, out.maxPages = maxData, maxData/4096
+	out.timeGran = 1
+	return Size[initOut](), 0
+}
