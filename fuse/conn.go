@@ -59,6 +59,9 @@ func (c *Conn) start(h Handler) error {
 // Wait waits until the filesystem is unmounted, or else gone.
 func (c *Conn) Wait() { <-c.done }
 
+// Done is closed then.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
 // grow starts one more worker when all are busy: one that waits for a disk must
 // not keep the others' requests waiting.
 func (c *Conn) grow() {

@@ -93,16 +93,16 @@ const (
 
 type initIn struct {
 	major, minor, maxReadahead, flags, flags2 uint32
-	unused                                    [11]uint32
+	_                                         [11]uint32
 }
 
 type initOut struct {
 	major, minor, maxReadahead, flags  uint32
 	maxBackground, congestionThreshold uint16
 	maxWrite, timeGran                 uint32
-	maxPages, mapAlignment             uint16
-	flags2, maxStackDepth              uint32
-	unused                             [6]uint32
+	maxPages, _                        uint16
+	flags2, _                          uint32
+	_                                  [6]uint32
 }
 
 // Attr is struct fuse_attr.

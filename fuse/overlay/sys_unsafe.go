@@ -19,8 +19,6 @@ func (n cname) ptr() uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s
 // view is a name in a buffer, as long as that lives.
 func view(b []byte) cname { return cname(unsafe.String(unsafe.SliceData(b), len(b))) }
 
-const errnoOK = syscall.Errno(0)
-
 func call(nr, a, b, c, d, e, f uintptr) (int, syscall.Errno) {
 	for {
 		n, _, errno := syscall.Syscall6(nr, a, b, c, d, e, f)

@@ -181,6 +181,9 @@ func (m *monitor) mount() error {
 		for _, missed := range ladder.Missed() {
 			m.notice(fmt.Sprintf("the root file system goes without the %s driver: %s", missed.Driver, missed.Reason()))
 		}
+		for _, text := range ladder.Notices() {
+			m.notice(text)
+		}
 	}
 	for _, v := range m.conf.Volumes {
 		if err := fill(m.conf.Tree.Target, v); err != nil {

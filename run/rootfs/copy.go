@@ -95,7 +95,7 @@ func (c *Copy) fill(t Tree) error {
 			return fmt.Errorf("cannot copy the layers: %w", err)
 		}
 		if !empty {
-			return fault.New("start it with --rootfs-driver kernel, or remove it and create it again",
+			return fault.New("start it with --rootfs-driver kernel or fuse, or remove it and create it again",
 				"the container was created with an overlay, whose changes a copy cannot take over")
 		}
 		if err := writeMark(begun, t.key()); err != nil {

@@ -20,6 +20,7 @@ func (m Missed) Reason() string {
 	if _, after, ok := strings.Cut(text, "cannot mount the overlay: "); ok {
 		text = after
 	}
+	text = strings.TrimPrefix(text, "rootfs driver "+m.Driver+": cannot serve the overlay: ")
 	why, _, _ := strings.Cut(text, ": ")
 	return why
 }
@@ -32,9 +33,9 @@ type Ladder struct {
 	missed []Missed
 }
 
-// Choose builds the ladder: kernel, copy. A pin (from --rootfs-driver) leaves
+// Choose builds the ladder: kernel, fuse, copy. A pin (from --rootfs-driver) leaves
 // just that rung; "" and "auto" leave all. No system call is made here.
-func Choose(pin string) (*Ladder, error) { return choose(pin, &Kernel{}, &Copy{}) }
+func Choose(pin string) (*Ladder, error) { return choose(pin, &Kernel{}, &Fuse{}, &Copy{}) }
 
 func choose(pin string, drivers ...Driver) (*Ladder, error) {
 	if pin == "" || pin == "auto" {
@@ -64,6 +65,14 @@ func (l *Ladder) Name() string {
 
 // Missed tells what better rungs were tried and why they did not hold.
 func (l *Ladder) Missed() []Missed { return l.missed }
+
+// Notices are what the chosen driver wants a person to know.
+func (l *Ladder) Notices() []string {
+	if n, ok := l.chosen.(interface{ Notices() []string }); ok {
+		return n.Notices()
+	}
+	return nil
+}
 
 // Mount tries the rungs. An error that is no refusal (a missing layer, a full
 // disk) ends the climb: the next rung would only hide it.

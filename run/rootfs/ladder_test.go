@@ -48,10 +48,10 @@ func TestLadder(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	if _, err := Choose("zfs"); err == nil || !strings.Contains(hint(err), "kernel, copy") {
+	if _, err := Choose("zfs"); err == nil || !strings.Contains(hint(err), "kernel, fuse, copy") {
 		t.Errorf("a driver nobody knows: %v, hint %q", err, hint(err))
 	}
-	for _, pin := range []string{"", "kernel", "copy"} {
+	for _, pin := range []string{"", "kernel", "fuse", "copy"} {
 		l, err := Choose(pin)
 		must(t, err)
 		check(t, l, newTree(t, fstest.DiskDir(t), "x", 2))

@@ -17,8 +17,8 @@
 // Documentation/filesystems/overlayfs.rst.
 //
 // A [Driver] is one way to do that. They all pass the same suite, fuse/fstest,
-// and stand on a ladder that [Choose] builds: the kernel's overlayfs, then a
-// plain copy. A rung is tried by mounting with it, never by a probe.
+// and stand on a ladder that [Choose] builds: the kernel's overlayfs, then
+// rl's own on FUSE, then a plain copy. A rung is tried by mounting with it, never by a probe.
 //
 // Everything here runs inside the container's user and mount namespaces, with
 // all capabilities there. The room mounts, copies and deletes trees. It does

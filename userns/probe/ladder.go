@@ -26,8 +26,9 @@ const (
 	NetPasta       Rung = "pasta"
 	NetSlirp4netns Rung = "slirp4netns"
 	// root filesystem
-	Overlay Rung = "overlay"
-	Copy    Rung = "copy"
+	Overlay     Rung = "kernel"
+	FuseOverlay Rung = "fuse"
+	Copy        Rung = "copy"
 	// cgroup
 	CgroupNone Rung = "none"
 	// /proc
@@ -121,22 +122,33 @@ func ProcFrom(err error) Choice {
 func Rootfs(f *Facts, pin string) (Choice, error) {
 	c := Choice{Ladder: "rootfs"}
 	switch pin {
-	case "", "auto", string(Overlay):
+	case "", "auto", string(Overlay), string(FuseOverlay):
 	case string(Copy):
 		c.Rung, c.Reason = Copy, "asked for"
 		return c, nil
 	default:
-		return c, badPin("--rootfs-driver", pin, "auto", "overlay", "copy")
+		return c, badPin("--rootfs-driver", pin, "auto", "kernel", "fuse", "copy")
 	}
-	out := f.overlayOutcome()
-	if out.Err == nil {
-		c.Rung, c.Reason = Overlay, "overlayfs can be mounted in a user namespace on the store's filesystem"
+	if pin != string(FuseOverlay) {
+		out := f.overlayOutcome()
+		if out.Err == nil {
+			c.Rung, c.Reason = Overlay, "overlayfs can be mounted in a user namespace on the store's filesystem"
+			return c, nil
+		}
+		reason, remedy := f.explainOverlay(out)
+		c.miss(Overlay, reason, remedy)
+		if pin == string(Overlay) {
+			return c, c.pinned("--rootfs-driver kernel")
+		}
+	}
+	own := f.checkFuse()
+	if own.Status == StatusOK {
+		c.Rung, c.Reason = FuseOverlay, "rl's own overlay is served through /dev/fuse, by each container's monitor"
 		return c, nil
 	}
-	reason, remedy := f.explainOverlay(out)
-	c.miss(Overlay, reason, remedy)
-	if pin == string(Overlay) {
-		return c, c.pinned("--rootfs-driver overlay")
+	c.miss(FuseOverlay, own.Fact, own.Remedy)
+	if pin == string(FuseOverlay) {
+		return c, c.pinned("--rootfs-driver fuse")
 	}
 	c.Rung, c.Reason = Copy, "each container gets a copy of the image's files"
 	return c, nil

@@ -68,7 +68,7 @@ type Global struct {
 	Version  versionFlag `name:"version" help:"Show the version."`
 	Root     string      `name:"root" env:"RL_ROOT" placeholder:"DIR" help:"Directory of images and containers."`
 	Userns   string      `name:"identity" env:"RL_USERNS" placeholder:"RUNG" help:"Pin the identity ladder: auto, straight, subids or single."`
-	Driver   string      `name:"rootfs-driver" env:"RL_ROOTFS_DRIVER" placeholder:"DRIVER" help:"Pin the rootfs ladder: auto, kernel or copy."`
+	Driver   string      `name:"rootfs-driver" env:"RL_ROOTFS_DRIVER" placeholder:"DRIVER" help:"Pin the rootfs ladder: auto, kernel, fuse or copy."`
 	Insecure []string    `name:"insecure-registry" env:"RL_INSECURE_REGISTRY" placeholder:"HOST" help:"Registry that may speak http or show any certificate; * is all."`
 	Retries  int         `name:"retries" env:"RL_RETRIES" default:"5" help:"How often a download that fails is tried again."`
 	Jobs     int         `name:"jobs" env:"RL_JOBS" default:"3" help:"How many layers are fetched at a time."`
