@@ -221,7 +221,7 @@ func (f *FS) change(in *fuse.SetattrIn, dir int, name cname, fd int, st *unix.St
 		}
 		var errno syscall.Errno
 		if byFD {
-			errno = chownFD(fd, uid, gid)
+			errno = ownerOf(fd, uid, gid)
 		} else {
 			errno = chownAt(dir, name, uid, gid)
 		}
@@ -239,7 +239,7 @@ func (f *FS) change(in *fuse.SetattrIn, dir int, name cname, fd int, st *unix.St
 	if setMode {
 		var errno syscall.Errno
 		if byFD {
-			errno = chmodFD(fd, mode)
+			errno = modeOf(fd, mode)
 		} else {
 			errno = chmodAt(dir, name, mode)
 		}
@@ -254,7 +254,7 @@ func (f *FS) change(in *fuse.SetattrIn, dir int, name cname, fd int, st *unix.St
 		}
 		var errno syscall.Errno
 		if byFD {
-			errno = utimesFD(fd, &ts)
+			errno = timesOf(fd, &ts)
 		} else {
 			errno = utimesAt(dir, name, &ts)
 		}

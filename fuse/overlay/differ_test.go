@@ -7,6 +7,7 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,8 @@ func TestLikeKernel(t *testing.T) {
 	}
 }
 
+var groups = regexp.MustCompile(` is /.*`)
+
 func compare(t *testing.T, base string, seed int64, steps int) {
 	t.Helper()
 	dir, err := os.MkdirTemp(base, "")
@@ -53,6 +56,7 @@ func compare(t *testing.T, base string, seed int64, steps int) {
 	r := rand.New(rand.NewSource(seed))
 	k, f := &subject{root: in("kr")}, &subject{root: in("fr")}
 	var done []string
+	stale := false
 	for i := range steps {
 		op := pick(r)
 		a, b := k.do(op), f.do(op)
@@ -63,6 +67,12 @@ func compare(t *testing.T, base string, seed int64, steps int) {
 			f.drop(op.n)
 			continue
 		}
+		if a == unix.ESTALE.Error() {
+			// Two names of one file, of which the kernel has two inodes (see groups): the
+			// trees are no longer the same, and this is the end.
+			stale = true
+			break
+		}
 		if a != b {
 			t.Errorf("seed %d, step %d, %s: kernel %q, here %q\n%s", seed, i, op, a, b, strings.Join(done[max(0, len(done)-25):], "\n"))
 			break
@@ -70,7 +80,9 @@ func compare(t *testing.T, base string, seed int64, steps int) {
 	}
 	k.close()
 	f.close()
-	if a, b := tree(t, k.root), tree(t, f.root); a != b && !t.Failed() {
+	// Which names are one file is compared below: the kernel gives a new link of a layer's
+	// file another st_ino until it is looked up again.
+	if a, b := groups.ReplaceAllString(tree(t, k.root), ""), groups.ReplaceAllString(tree(t, f.root), ""); a != b && !stale && !t.Failed() {
 		t.Errorf("seed %d: the trees differ:\n%s\n%s", seed, only(a, b, "kernel "), only(b, a, "here   "))
 		t.Log(strings.Join(done, "\n"))
 	}
@@ -83,7 +95,7 @@ func compare(t *testing.T, base string, seed int64, steps int) {
 	again := tree(t, k.root)
 	must(t, unix.Unmount(k.root, unix.MNT_DETACH))
 	must(t, unix.Mount("overlay", in("kr"), "overlay", 0, strings.NewReplacer("/fu,", "/ku,", "/fw", "/kw").Replace(kernel)))
-	if want := tree(t, k.root); again != want && !t.Failed() {
+	if want := tree(t, k.root); again != want && !stale && !t.Failed() {
 		t.Errorf("seed %d: mounted by the kernel, the trees differ:\n%s\n%s", seed, only(want, again, "kernel's "), only(again, want, "this one's"))
 		t.Log(strings.Join(done, "\n"))
 	}

@@ -56,3 +56,30 @@ func times(st *unix.Statx_t) *[2]unix.Timespec {
 type statx = unix.Statx_t
 
 const sgid = unix.S_ISGID
+
+// A descriptor of O_PATH, which stands for what cannot be opened, takes neither
+// fchmod(2) nor futimens(2): it is named through /proc.
+
+func modeOf(fd int, mode uint32) syscall.Errno {
+	errno := chmodFD(fd, mode)
+	if errno == syscall.EBADF {
+		errno = chmodAt(unix.AT_FDCWD, procName(fd, ""), mode)
+	}
+	return errno
+}
+
+func ownerOf(fd int, uid, gid uint32) syscall.Errno {
+	errno := chownFD(fd, uid, gid)
+	if errno == syscall.EBADF {
+		errno = chownPath(procName(fd, ""), uid, gid)
+	}
+	return errno
+}
+
+func timesOf(fd int, ts *[2]unix.Timespec) syscall.Errno {
+	errno := utimesFD(fd, ts)
+	if errno == syscall.EBADF {
+		errno = utimesPath(procName(fd, ""), ts)
+	}
+	return errno
+}

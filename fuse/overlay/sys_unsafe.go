@@ -257,3 +257,14 @@ func fremovexattr(fd int, name cname) syscall.Errno {
 	_, errno := call(unix.SYS_FREMOVEXATTR, uintptr(fd), name.ptr(), 0, 0, 0, 0)
 	return errno
 }
+
+// chownPath and utimesPath follow a link: /proc's to an open file.
+func chownPath(path cname, uid, gid uint32) syscall.Errno {
+	_, errno := call(unix.SYS_FCHOWNAT, 0, path.ptr(), uintptr(uid), uintptr(gid), 0, 0)
+	return errno
+}
+
+func utimesPath(path cname, ts *[2]unix.Timespec) syscall.Errno {
+	_, _, errno := syscall.Syscall6(unix.SYS_UTIMENSAT, 0, path.ptr(), uintptr(unsafe.Pointer(ts)), 0, 0, 0)
+	return errno
+}
