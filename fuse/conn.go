@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +33,11 @@ type Conn struct {
 	handler Handler
 	unfit   error // why INIT was refused
 
-	idle    atomic.Int32
+	turn    chan struct{} // taken by a worker that is to read
+	leader  atomic.Pointer[worker]
+	tick    atomic.Int64  // of the watch
+	asleep  atomic.Bool   // the watch is, until
+	wake    chan struct{} // somebody says that there is work
 	started atomic.Int32
 	group   sync.WaitGroup
 	done    chan struct{}
@@ -48,6 +53,7 @@ func (c *Conn) start(h Handler) error {
 		return err
 	}
 	c.group.Go(w.loop)
+	go c.watch()
 	go func() {
 		c.group.Wait()
 		_ = unix.Close(c.dev)
@@ -62,21 +68,63 @@ func (c *Conn) Wait() { <-c.done }
 // Done is closed then.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// grow starts one more worker when all are busy: one that waits for a disk must
-// not keep the others' requests waiting.
-func (c *Conn) grow() {
-	if c.started.Load() >= maxWorkers {
+// yield has another worker read, because this one is about to take long: it
+// must not keep the others' requests waiting.
+func (c *Conn) yield(w *worker) {
+	if !w.leads.CompareAndSwap(true, false) {
 		return
 	}
-	fd, err := c.clone()
-	if err != nil {
-		fd = c.dev
+	select {
+	case c.turn <- struct{}{}: // somebody was waiting
+		return
+	default:
 	}
-	w, err := c.newWorker(fd)
-	if err != nil {
-		return // no memory: those there are must do
+	if c.started.Load() < maxWorkers {
+		fd, err := c.clone()
+		if err != nil {
+			fd = c.dev
+		}
+		if next, err := c.newWorker(fd); err == nil {
+			c.group.Go(next.loop)
+			return
+		}
 	}
-	c.group.Go(w.loop)
+	w.leads.Store(true) // none to be had: those there are must do
+}
+
+// watch takes the turn from a worker that has held it for long without saying so,
+// as when a disk does not answer. It sleeps when nothing happens.
+func (c *Conn) watch() {
+	const period, patience = 4 * time.Millisecond, 50
+	quiet := 0
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-time.After(period):
+		}
+		now := c.tick.Add(1)
+		w := c.leader.Load()
+		began := w.began.Load() &^ (1 << 62) // a mark, as a tick may be 0
+		switch {
+		case w.began.Load() == 0:
+			quiet++
+		case now-began >= 2:
+			c.yield(w)
+		default:
+			quiet = 0
+		}
+		if quiet < patience {
+			continue
+		}
+		quiet = 0
+		c.asleep.Store(true)
+		select {
+		case <-c.done:
+			return
+		case <-c.wake:
+		}
+	}
 }
 
 // clone gives a worker its own queue of requests that are being answered, so

@@ -47,7 +47,7 @@ func Mount(target string, o Options, h Handler) (*Conn, error) {
 		_ = unix.Close(dev)
 		return nil, fmt.Errorf("mount a FUSE filesystem: %w", err)
 	}
-	c := &Conn{dev: dev, want: o.Flags, done: make(chan struct{})}
+	c := &Conn{dev: dev, want: o.Flags, done: make(chan struct{}), turn: make(chan struct{}), wake: make(chan struct{}, 1)}
 	err = c.start(h)
 	if err == nil {
 		// The kernel takes the owner of the root for 0 until it asks.

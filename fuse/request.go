@@ -68,6 +68,9 @@ func (r *Request) Data(size int) []byte {
 // Scratch is some memory for the handler's own use, apart from body and Out.
 func (r *Request) Scratch() []byte { return r.w.buf[scratchAt : scratchAt+scratchSize] }
 
+// Yield says that the answer may take long: a disk is waited for, or much is copied.
+func (r *Request) Yield() { r.w.conn.yield(r.w) }
+
 // Umask has the files that are made next follow the caller's umask, as the
 // filesystem below sees fit: a default ACL overrules it.
 func (r *Request) Umask(mask uint32) {

@@ -175,6 +175,7 @@ func (f *FS) setattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 		}
 		return f.replyAttr(r, n, &st)
 	}
+	f.beforeCopy(r, n)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	most := int64(-1)

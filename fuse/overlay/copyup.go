@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"rl/fuse"
 )
 
 // copyUp has a file in the upper, with its data (at most so many bytes of it;
@@ -68,6 +70,23 @@ func (f *FS) copyUp(n *node, most int64) syscall.Errno {
 	}
 	p.dir.version.Add(1)
 	return f.switchTo(n, func() (int, syscall.Errno) { return openAt(up.fd, n.name, unix.O_RDONLY, 0) })
+}
+
+// beforeCopy lets others go on while a file is copied, and while another request that
+// copies it is waited for.
+func (f *FS) beforeCopy(r *fuse.Request, n *node) {
+	if n.dir != nil {
+		return
+	}
+	if !n.mu.TryLock() {
+		r.Yield()
+		return
+	}
+	lower := n.layer > 0
+	n.mu.Unlock()
+	if lower {
+		r.Yield()
+	}
 }
 
 // settle renames a copy into its directory, whose times stay as they were.

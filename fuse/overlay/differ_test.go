@@ -330,9 +330,10 @@ func (s *subject) onOpen(o operation, fd int, data []byte) string {
 		return err.Error()
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		st.Nlink, st.Size = 0, 0
+		st.Size = 0
 	}
-	return fmt.Sprintf("%o %d %d", st.Mode, st.Size, st.Nlink)
+	// The kernel does not count the links of a layer's file that was replaced.
+	return fmt.Sprintf("%o %d", st.Mode, st.Size)
 }
 
 // line describes one file.

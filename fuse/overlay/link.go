@@ -32,6 +32,7 @@ func (f *FS) link(r *fuse.Request, p *node) (int, syscall.Errno) {
 		return 0, errno
 	}
 	defer up.release()
+	f.beforeCopy(r, n)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if errno := f.copyUp(n, -1); errno != 0 {

@@ -88,6 +88,9 @@ func (f *FS) openFile(r *fuse.Request, n *node) (int, syscall.Errno) {
 	if in == nil || n.dir != nil {
 		return 0, syscall.EINVAL
 	}
+	if in.Flags&unix.O_ACCMODE != unix.O_RDONLY {
+		f.beforeCopy(r, n)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	truncate := in.Flags&unix.O_TRUNC != 0
@@ -162,13 +165,29 @@ func (f *FS) release(r *fuse.Request, n *node) (int, syscall.Errno) {
 	return 0, 0
 }
 
+// large transfers take longer than waking another worker.
+const large = 64 << 10
+
 func (f *FS) read(r *fuse.Request) (int, syscall.Errno) {
 	in := fuse.Arg[fuse.ReadIn](r)
 	if in == nil {
 		return 0, syscall.EINVAL
 	}
 	fd, off, size := int(in.Fh), int64(in.Offset), int(min(in.Size, 1<<20))
-	return preadFD(fd, r.Data(size), off)
+	if size >= large {
+		r.Yield()
+		return preadFD(fd, r.Data(size), off)
+	}
+	// What is in memory is read at once; for the disk somebody else takes over.
+	data := r.Data(size)
+	n, errno := preadNow(fd, data, off)
+	if errno == 0 && (n == size || n == 0) {
+		return n, 0
+	}
+	if errno == syscall.EAGAIN || errno == 0 {
+		r.Yield()
+	}
+	return preadFD(fd, data, off)
 }
 
 func (f *FS) write(r *fuse.Request) (int, syscall.Errno) {
@@ -178,6 +197,9 @@ func (f *FS) write(r *fuse.Request) (int, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	data, fd, off := r.Body()[head:head+int(in.Size)], int(in.Fh), int64(in.Offset)
+	if len(data) >= large {
+		r.Yield()
+	}
 	kill := in.WriteFlags&fuse.WriteKillSUIDGID != 0
 	done := 0
 	for done < len(data) {
@@ -205,6 +227,7 @@ func (f *FS) fsync(r *fuse.Request) (int, syscall.Errno) {
 	if in == nil {
 		return 0, syscall.EINVAL
 	}
+	r.Yield()
 	return 0, fsyncFD(int(in.Fh), in.Flags&1 != 0)
 }
 
@@ -241,6 +264,7 @@ func (f *FS) fallocate(r *fuse.Request) (int, syscall.Errno) {
 	if in == nil {
 		return 0, syscall.EINVAL
 	}
+	r.Yield()
 	return 0, allocateFD(int(in.Fh), in.Mode, int64(in.Offset), int64(in.Length))
 }
 
@@ -249,6 +273,7 @@ func (f *FS) copyFileRange(r *fuse.Request) (int, syscall.Errno) {
 	if in == nil {
 		return 0, syscall.EINVAL
 	}
+	r.Yield()
 	from, to := int64(in.OffIn), int64(in.OffOut)
 	n, errno := copyRange(int(in.FhIn), &from, int(in.FhOut), &to, int(min(in.Len, 1<<30)))
 	if errno == syscall.EXDEV || errno == syscall.EINVAL && in.FhIn != in.FhOut {

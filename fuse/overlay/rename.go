@@ -97,6 +97,7 @@ func (f *FS) moveFrom(r *fuse.Request, m *renaming, noReplace bool) syscall.Errn
 	if errno := f.copyUpDir(m.p2); errno != 0 {
 		return errno
 	}
+	f.beforeCopy(r, m.n)
 	if errno := f.writable(m.n); errno != 0 {
 		return errno
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -100,9 +101,15 @@ func must(t testing.TB, err error) {
 	}
 }
 
+var serial sync.Mutex
+
 // mounter gives the overlay to the suite.
 func mounter(change func(o *Options)) fstest.Mount {
 	return func(t testing.TB, d fstest.Dirs) (string, func()) {
+		// A fork for one case gives its child what another has open, for a moment: locks
+		// would outlive their file. So one case at a time.
+		serial.Lock()
+		t.Cleanup(serial.Unlock)
 		j := job{Target: d.Target, Options: Options{Lowers: d.Lowers, Upper: d.Upper, Work: d.Work, ReadOnly: d.ReadOnly}}
 		if change != nil {
 			change(&j.Options)

@@ -268,3 +268,11 @@ func utimesPath(path cname, ts *[2]unix.Timespec) syscall.Errno {
 	_, _, errno := syscall.Syscall6(unix.SYS_UTIMENSAT, 0, path.ptr(), uintptr(unsafe.Pointer(ts)), 0, 0, 0)
 	return errno
 }
+
+// preadNow reads what is in memory; EAGAIN when that is nothing (RWF_NOWAIT).
+func preadNow(fd int, b []byte, off int64) (int, syscall.Errno) {
+	v := syscall.Iovec{Base: unsafe.SliceData(b)}
+	v.SetLen(len(b))
+	n, _, errno := syscall.Syscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&v)), 1, uintptr(off), 0, unix.RWF_NOWAIT)
+	return int(n), errno
+}

@@ -151,7 +151,7 @@ func (f *FS) setxattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	name, value := escape(view(b)), r.Body()[at:at+int(in.Size)]
-	return 0, f.changeXattr(n, func(a *attributed) syscall.Errno {
+	return 0, f.changeXattr(r, n, func(a *attributed) syscall.Errno {
 		var errno syscall.Errno
 		if len(a.name) == 0 {
 			errno = fsetxattr(a.fd, name, value, int(in.Flags))
@@ -190,7 +190,7 @@ func (f *FS) removexattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	name := escape(view(b))
-	return 0, f.changeXattr(n, func(a *attributed) syscall.Errno {
+	return 0, f.changeXattr(r, n, func(a *attributed) syscall.Errno {
 		if len(a.name) == 0 {
 			return fremovexattr(a.fd, name)
 		}
@@ -198,12 +198,13 @@ func (f *FS) removexattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 	})
 }
 
-func (f *FS) changeXattr(n *node, do func(a *attributed) syscall.Errno) syscall.Errno {
+func (f *FS) changeXattr(r *fuse.Request, n *node, do func(a *attributed) syscall.Errno) syscall.Errno {
 	if n.dir != nil {
 		if errno := f.copyUpDir(n); errno != 0 {
 			return errno
 		}
 	} else {
+		f.beforeCopy(r, n)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if errno := f.copyUp(n, -1); errno != 0 {
