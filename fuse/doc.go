@@ -12,8 +12,10 @@
 //   - a worker is one thread with one buffer. A request is answered in the buffer in
 //     which it came: nothing is allocated, nothing faulted in, and file contents go
 //     from there to a file, or from a file to there, in one system call;
-//   - workers are started when all others are busy, so that one in fsync(2) does not
-//     keep the rest waiting;
+//   - one worker reads, and answers at once what takes microseconds. Before anything
+//     that may take long it hands the turn to read to another (Request.Yield), so that
+//     fsync(2) or a large copy keep nobody waiting; a watch does that for one that
+//     is stuck without having said so;
 //   - FLUSH, ACCESS and the like are answered ENOSYS by the handler once, after
 //     which the kernel does not ask again.
 //

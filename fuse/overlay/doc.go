@@ -33,5 +33,6 @@
 //	opaque mark on a layer's root        ignored                hides the layers below
 //	redirect, metacopy                   not with userxattr     neither read nor written
 //	whiteouts where mknod is refused     refused to mount       xattr whiteouts, else .wh. files
+//	chmod of a layer's file by fd, unlinked EEXIST              works
 //	FS_IOC_GETFLAGS (lsattr, chattr)     the file's             ENOTTY
 package overlay
