@@ -176,3 +176,13 @@ func (c *Conn) init(r *Request) (int, syscall.Errno) {
 	out.timeGran = 1
 	return Size[initOut](), 0
 }
+
+// Stale tells the kernel that the attributes it keeps of a node are no longer true. It is
+// for what a request changes beside that which was asked; no answer is waited for.
+func (c *Conn) Stale(node uint64) {
+	const inval = 2 // FUSE_NOTIFY_INVAL_INODE
+	var b [outHeaderSize + 24]byte
+	*View[outHeader](b[:]) = outHeader{uint32(len(b)), inval, 0}
+	*View[notifyInval](b[outHeaderSize:]) = notifyInval{node, -1, 0}
+	_, _ = write(c.dev, b[:]) // ENOENT: it keeps none
+}

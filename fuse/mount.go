@@ -26,7 +26,8 @@ var ErrNoDevice = errors.New("no FUSE")
 // Mount mounts a new connection on target, an existing directory, with mount(2):
 // no fusermount. It needs CAP_SYS_ADMIN in the user namespace that the mount
 // namespace belongs to. When it returns the tree is there, and h answers until it
-// is unmounted, which takes the connection away.
+// is unmounted, which takes the connection away. A handler with a method
+// Serving(*Conn) is told the connection before its first request.
 func Mount(target string, o Options, h Handler) (*Conn, error) {
 	dev, err := openDevice()
 	if err != nil {
@@ -48,6 +49,9 @@ func Mount(target string, o Options, h Handler) (*Conn, error) {
 		return nil, fmt.Errorf("mount a FUSE filesystem: %w", err)
 	}
 	c := &Conn{dev: dev, want: o.Flags, done: make(chan struct{}), turn: make(chan struct{}), wake: make(chan struct{}, 1)}
+	if k, ok := h.(interface{ Serving(*Conn) }); ok {
+		k.Serving(c)
+	}
 	err = c.start(h)
 	if err == nil {
 		// The kernel takes the owner of the root for 0 until it asks.

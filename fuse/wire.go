@@ -105,6 +105,12 @@ type initOut struct {
 	_                                  [6]uint32
 }
 
+// notifyInval with a negative offset is about attributes, not data.
+type notifyInval struct {
+	node        uint64
+	offset, len int64
+}
+
 // Attr is struct fuse_attr.
 type Attr struct {
 	Ino, Size, Blocks               uint64

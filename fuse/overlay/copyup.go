@@ -69,6 +69,7 @@ func (f *FS) copyUp(n *node, most int64) syscall.Errno {
 		f.saveLinks(n)
 	}
 	p.dir.version.Add(1)
+	f.stale(p)
 	return f.switchTo(n, func() (int, syscall.Errno) { return openAt(up.fd, n.name, unix.O_RDONLY, 0) })
 }
 
@@ -408,5 +409,7 @@ func (f *FS) copyUpDir(n *node) syscall.Errno {
 	n.dir.upper.Store(true)
 	n.dir.version.Add(1)
 	p.dir.version.Add(1)
+	f.stale(p)
+	f.stale(n)
 	return 0
 }

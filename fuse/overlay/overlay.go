@@ -54,6 +54,8 @@ type FS struct {
 	temps   atomic.Uint64
 	whites  whiteKind
 
+	conn *fuse.Conn // nil in tests that have none
+
 	oddMu sync.Mutex
 	odd   map[[2]uint64]uint64
 
@@ -186,6 +188,17 @@ func (f *FS) Close() error {
 		closeFD(f.work)
 	}
 	return nil
+}
+
+// Serving takes the connection, to say what became stale.
+func (f *FS) Serving(c *fuse.Conn) { f.conn = c }
+
+// stale has the kernel ask for a directory's attributes again: a copy-up changed
+// its ctime, which tar(1) watches.
+func (f *FS) stale(n *node) {
+	if f.conn != nil {
+		f.conn.Stale(uint64(n.id))
+	}
 }
 
 // Flags are what the mount is to negotiate.
