@@ -212,7 +212,7 @@ func TestRefusedMounts(t *testing.T) {
 		t.Error("a fresh /proc that cannot be had is no error")
 	}
 	c, err = Rootfs(f, "")
-	if err != nil || c.Rung != Copy || len(c.Missed) != 1 || !strings.Contains(c.Missed[0].Reason, "does not allow overlayfs") {
+	if err != nil || c.Rung != Copy || len(c.Missed) != 2 || !strings.Contains(c.Missed[0].Reason, "does not allow overlayfs") {
 		t.Errorf("%+v %v", c, err)
 	}
 	if _, err := Rootfs(f, "overlay"); err == nil {
