@@ -19,6 +19,7 @@ type dir struct {
 	gone     atomic.Bool   // removed: its name may be another's
 	setgid   atomic.Bool   // gives its group to what is made in it
 	version  atomic.Uint32 // of its names
+	list     atomic.Pointer[listing]
 }
 
 // layerDir is a directory in one layer.

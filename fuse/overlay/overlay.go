@@ -225,7 +225,7 @@ func (f *FS) Handle(r *fuse.Request) (int, syscall.Errno) {
 		return f.read(r)
 	case fuse.OpWrite:
 		return f.write(r)
-	case fuse.OpFlush, fuse.OpAccess: // the kernel asks for neither again
+	case fuse.OpFlush, fuse.OpAccess, fuse.OpOpendir: // the kernel asks for none of them again
 		return 0, syscall.ENOSYS
 	}
 	n := f.node(r.In.NodeID)
@@ -241,14 +241,12 @@ func (f *FS) Handle(r *fuse.Request) (int, syscall.Errno) {
 		return f.openFile(r, n)
 	case fuse.OpRelease:
 		return f.release(r, n)
-	case fuse.OpOpendir:
-		return f.openListing(r, n)
 	case fuse.OpReaddir:
 		return f.readdir(r, n, false)
 	case fuse.OpReaddirplus:
 		return f.readdir(r, n, true)
 	case fuse.OpReleasedir:
-		return f.closeListing(r)
+		return 0, 0
 	case fuse.OpReadlink:
 		return f.readlink(r, n)
 	case fuse.OpStatfs:

@@ -1,6 +1,8 @@
 package overlay
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -9,70 +11,100 @@ import (
 	"rl/fuse"
 )
 
-// listing is a directory as it was when its reading began: the names of all
-// layers, merged. Offsets are places in it, so telldir(3) and seekdir(3) are
-// right whatever changes meanwhile; rewinddir(3) reads anew.
+// listing is what a directory shows: the names of all layers, merged, by cookie.
+//
+// Directories are not opened: the kernel keeps what it has read of one until it
+// changes the directory itself, and never asks again. So there is nobody to whom a
+// state could belong, and offsets must mean the same to whoever comes with one, whatever
+// was made or removed meanwhile. An offset is a hash of the last name that was read; who
+// goes on gets the names with larger ones. That is how ext4 does it, too.
 type listing struct {
 	version uint32
-	filled  bool
 	ents    []dirent
 	block   []byte // names are put here until it is full
 }
 
 type dirent struct {
-	name  cname
-	ino   uint64 // of the layer
-	layer uint16
-	typ   uint8
+	name   cname
+	ino    uint64 // of the layer
+	hash   uint32
+	cookie uint32 // hash, or more where names share one
+	layer  uint16
+	typ    uint8
 }
 
+// Cookies have 31 bits, so that a program of 32 bits can hold one.
+const (
+	cookieDot    = 1
+	cookieDotDot = 2
+	cookieFirst  = 16
+)
+
+// hashOf is FNV-1a.
+func hashOf(name []byte) uint32 {
+	h := uint64(14695981039346656037)
+	for _, c := range name {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return cookieFirst + uint32((h^h>>32)%(1<<31-1<<10))
+}
+
+// order sorts by cookie. What is shown, and in which order, depends on the names
+// alone.
+func (l *listing) order() {
+	slices.SortFunc(l.ents, func(a, b dirent) int {
+		if c := cmp.Compare(a.hash, b.hash); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.name, b.name)
+	})
+	last := uint32(0)
+	for i := range l.ents {
+		last = max(last+1, l.ents[i].hash)
+		l.ents[i].cookie = last
+	}
+}
+
+// after is the first entry behind an offset.
+func (l *listing) after(offset uint64) int {
+	i, _ := slices.BinarySearchFunc(l.ents, offset, func(e dirent, at uint64) int {
+		if uint64(e.cookie) <= at {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
+// listings keeps those that were read last, for who comes for the rest.
 type listings struct {
-	listMu   sync.Mutex
-	lists    []*listing
-	listFree []int
-	listPool sync.Pool
+	listMu sync.Mutex
+	recent [64]*dir
+	turn   int
 }
 
-func (f *FS) openListing(r *fuse.Request, n *node) (int, syscall.Errno) {
-	if errno := f.resolve(n); errno != 0 {
-		return 0, errno
+// listingOf gives a directory's listing, anew where a reading begins and something
+// has changed.
+func (f *FS) listingOf(n *node, offset uint64, scratch []byte) (*listing, syscall.Errno) {
+	l := n.dir.list.Load()
+	if l != nil && (offset > 0 || l.version == n.dir.version.Load()) {
+		return l, 0
 	}
-	l, _ := f.listPool.Get().(*listing)
+	fresh := new(listing)
+	if errno := f.list(n, fresh, scratch); errno != 0 {
+		return nil, errno
+	}
+	n.dir.list.Store(fresh)
 	if l == nil {
-		l = new(listing)
+		f.listMu.Lock()
+		if old := f.recent[f.turn]; old != nil {
+			old.list.Store(nil)
+		}
+		f.recent[f.turn] = n.dir
+		f.turn = (f.turn + 1) % len(f.recent)
+		f.listMu.Unlock()
 	}
-	f.listMu.Lock()
-	var fh int
-	if k := len(f.listFree); k > 0 {
-		fh, f.listFree = f.listFree[k-1], f.listFree[:k-1]
-		f.lists[fh] = l
-	} else {
-		fh = len(f.lists)
-		f.lists = append(f.lists, l)
-	}
-	f.listMu.Unlock()
-	out := fuse.Reply[fuse.OpenOut](r)
-	out.Fh = uint64(fh)
-	out.OpenFlags = fuse.FopenKeepCache | fuse.FopenCacheDir
-	return fuse.OpenOutSize, 0
-}
-
-func (f *FS) closeListing(r *fuse.Request) (int, syscall.Errno) {
-	in := fuse.Arg[fuse.ReleaseIn](r)
-	if in == nil {
-		return 0, syscall.EINVAL
-	}
-	f.listMu.Lock()
-	l := f.lists[in.Fh]
-	f.lists[in.Fh] = nil
-	f.listFree = append(f.listFree, int(in.Fh))
-	f.listMu.Unlock()
-	if cap(l.ents) <= 4096 { // what a huge directory needed is not kept
-		clear(l.ents)
-		*l = listing{ents: l.ents[:0]}
-		f.listPool.Put(l)
-	}
-	return 0, 0
+	return fresh, 0
 }
 
 func (l *listing) add(name []byte, ino uint64, layer uint16, typ uint8) cname {
@@ -82,14 +114,15 @@ func (l *listing) add(name []byte, ino uint64, layer uint16, typ uint8) cname {
 	at := len(l.block)
 	l.block = append(l.block, name...)
 	kept := view(l.block[at:len(l.block):len(l.block)])
-	l.ents = append(l.ents, dirent{kept, ino, layer, typ})
+	l.ents = append(l.ents, dirent{name: kept, ino: ino, hash: hashOf(name[:len(name)-1]), layer: layer, typ: typ})
 	return kept
 }
 
 // list reads the directory in every layer. scratch is for getdents(2).
 func (f *FS) list(n *node, l *listing, scratch []byte) syscall.Errno {
-	clear(l.ents)
-	l.ents, l.block = l.ents[:0], nil
+	if errno := f.resolve(n); errno != 0 {
+		return errno
+	}
 	l.version = n.dir.version.Load()
 	up := n
 	if n.id != rootID {
@@ -99,6 +132,7 @@ func (f *FS) list(n *node, l *listing, scratch []byte) syscall.Errno {
 	}
 	l.add([]byte(".\x00"), n.ino, 0, unix.DT_DIR)
 	l.add([]byte("..\x00"), up.ino, 0, unix.DT_DIR)
+	l.ents[0].hash, l.ents[1].hash = cookieDot, cookieDotDot
 	var seen map[cname]struct{}
 	if !n.dir.pure() {
 		seen = map[cname]struct{}{}
@@ -113,7 +147,7 @@ func (f *FS) list(n *node, l *listing, scratch []byte) syscall.Errno {
 			return errno
 		}
 	}
-	l.filled = true
+	l.order()
 	return 0
 }
 
@@ -184,14 +218,13 @@ func (f *FS) readdir(r *fuse.Request, n *node, plus bool) (int, syscall.Errno) {
 	if in == nil {
 		return 0, syscall.EINVAL
 	}
-	f.listMu.Lock()
-	l := f.lists[in.Fh]
-	f.listMu.Unlock()
+	if n.dir == nil {
+		return 0, syscall.ENOTDIR
+	}
 	offset, size := in.Offset, int(min(in.Size, 128<<10))
-	if offset == 0 || !l.filled {
-		if errno := f.list(n, l, r.Scratch()); errno != 0 {
-			return 0, errno
-		}
+	l, errno := f.listingOf(n, offset, r.Scratch())
+	if errno != 0 {
+		return 0, errno
 	}
 	head := fuse.DirentSize
 	if plus {
@@ -202,17 +235,24 @@ func (f *FS) readdir(r *fuse.Request, n *node, plus bool) (int, syscall.Errno) {
 	var d *dirfd // of layer
 	var layer uint16
 	fresh := l.version == n.dir.version.Load()
-	for i := int(min(offset, uint64(len(l.ents)))); i < len(l.ents); i++ {
+	group := 0 // where the entries with the last hash begin in out
+	for i := l.after(offset); i < len(l.ents); i++ {
 		e := &l.ents[i]
 		name := string(e.name[:len(e.name)-1])
 		need := (head + len(name) + 7) &^ 7
 		if at+need > size {
+			if i > 0 && l.ents[i-1].hash == e.hash && group > 0 && !plus {
+				at = group // names that share a hash are read at once, or a removal could shift them
+			}
 			break
+		}
+		if i == 0 || l.ents[i-1].hash != e.hash {
+			group = at
 		}
 		b := out[at : at+need]
 		var ino uint64
 		switch {
-		case i < 2:
+		case e.cookie <= cookieDotDot:
 			ino = e.ino
 			if plus {
 				clear(b[:fuse.EntryOutSize])
@@ -258,7 +298,7 @@ func (f *FS) readdir(r *fuse.Request, n *node, plus bool) (int, syscall.Errno) {
 			b = b[fuse.EntryOutSize:]
 		}
 		h := fuse.View[fuse.Dirent](b)
-		h.Ino, h.Off, h.Namelen, h.Typ = ino, uint64(i+1), uint32(len(name)), uint32(e.typ)
+		h.Ino, h.Off, h.Namelen, h.Typ = ino, uint64(e.cookie), uint32(len(name)), uint32(e.typ)
 		clear(b[fuse.DirentSize+copy(b[fuse.DirentSize:], name):])
 		at += need
 	}
