@@ -165,7 +165,7 @@ func (c *Conn) init(r *Request) (int, syscall.Errno) {
 	if in.flags&initExt != 0 {
 		offered |= uint64(in.flags2) << 32
 	}
-	const always = AsyncRead | AtomicOTrunc | BigWrites | DontMask | DoReaddirplus | ReaddirplusAuto | AsyncDIO |
+	const always = AsyncRead | BigWrites | DontMask | DoReaddirplus | ReaddirplusAuto | AsyncDIO |
 		ParallelDirops | MaxPages | CacheSymlinks | HandleKillprivV | SetxattrExt | initExt
 	flags := offered & (always | c.want)
 	out.major, out.minor = 7, min(in.minor, 41)

@@ -125,14 +125,7 @@ func (f *FS) place(n *node) (*dirfd, syscall.Errno) {
 
 func (f *FS) getattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 	var st unix.Statx_t
-	in := fuse.Arg[fuse.GetattrIn](r)
-	var errno syscall.Errno
-	if in != nil && in.Flags&fuse.GetattrFh != 0 && n.dir == nil {
-		errno = statFD(int(in.Fh), &st)
-	} else {
-		errno = f.stat(n, &st)
-	}
-	if errno != 0 {
+	if errno := f.stat(n, &st); errno != 0 {
 		return 0, errno
 	}
 	return f.replyAttr(r, n, &st)
@@ -186,7 +179,10 @@ func (f *FS) setattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 		return 0, errno
 	}
 	var errno syscall.Errno
-	if n.orphan > 0 {
+	if d := n.file.Load(); d != nil && d.writes && d.ref() {
+		errno = f.change(in, -1, "", d.fd, &st)
+		d.release()
+	} else if n.orphan > 0 {
 		fd := int(n.orphan - 1)
 		errno = f.change(in, -1, "", fd, &st)
 	} else {
@@ -274,10 +270,7 @@ func statEither(dir int, name cname, fd int, st *unix.Statx_t) syscall.Errno {
 }
 
 func (f *FS) resize(in *fuse.SetattrIn, dir int, name cname, fd int) syscall.Errno {
-	switch {
-	case in.Valid&fuse.FattrFh != 0:
-		return truncateFD(int(in.Fh), int64(in.Size))
-	case fd >= 0:
+	if fd >= 0 {
 		return truncateFD(fd, int64(in.Size))
 	}
 	fd, errno := openAt(dir, name, unix.O_WRONLY|unix.O_NONBLOCK, 0)

@@ -70,7 +70,8 @@ func (f *FS) copyUp(n *node, most int64) syscall.Errno {
 	}
 	p.dir.version.Add(1)
 	f.stale(p)
-	return f.switchTo(n, func() (int, syscall.Errno) { return openAt(up.fd, n.name, unix.O_RDONLY, 0) })
+	n.dropFile()
+	return 0
 }
 
 // beforeCopy lets others go on while a file is copied, and while another request that
@@ -127,13 +128,7 @@ func (f *FS) copyUpOrphan(n *node, most int64) syscall.Errno {
 		closeFD(fd)
 		return errno
 	}
-	if errno := f.switchTo(n, func() (int, syscall.Errno) {
-		p := procName(fd, "")
-		return call(unix.SYS_OPENAT, 0, p.ptr(), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0)
-	}); errno != 0 {
-		closeFD(fd)
-		return errno
-	}
+	n.dropFile()
 	n.links.Store(0)
 	n.orphan = int32(fd + 1)
 	n.layer = 0

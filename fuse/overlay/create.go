@@ -201,15 +201,17 @@ func (f *FS) create(r *fuse.Request, p *node) (int, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	out := r.Out(fuse.EntryOutSize + fuse.OpenOutSize)
-	m := making{p: p, name: view(name), umask: in.Umask, mode: in.Mode & 0o7777, flags: f.openFlags(in.Flags)}
+	m := making{p: p, name: view(name), umask: in.Umask, mode: in.Mode & 0o7777, flags: unix.O_RDWR}
 	n, errno := f.make(r, &m, fuse.View[fuse.EntryOut](out))
 	if errno != 0 {
 		return 0, errno
 	}
 	n.mu.Lock()
-	f.opens(n, m.fd)
+	if d := f.keepFile(n, m.fd, true); d != nil {
+		d.release()
+	}
 	n.mu.Unlock()
-	*fuse.View[fuse.OpenOut](out[fuse.EntryOutSize:]) = fuse.OpenOut{Fh: uint64(m.fd), OpenFlags: fuse.FopenKeepCache}
+	*fuse.View[fuse.OpenOut](out[fuse.EntryOutSize:]) = fuse.OpenOut{OpenFlags: fuse.FopenKeepCache}
 	return len(out), 0
 }
 
@@ -265,12 +267,8 @@ func (f *FS) tmpfile(r *fuse.Request, p *node) (int, syscall.Errno) {
 	}
 	defer up.release()
 	r.Umask(in.Umask)
-	// O_EXCL forbids linking later; the node keeps a descriptor of its own for LINK.
-	flags := f.openFlags(in.Flags)
-	if flags&unix.O_ACCMODE != unix.O_RDWR {
-		flags = flags&^unix.O_ACCMODE | unix.O_RDWR
-	}
-	fd, errno := openAt(up.fd, dot, flags|unix.O_TMPFILE|int(in.Flags&unix.O_EXCL), in.Mode&0o7777)
+	// O_EXCL forbids linking later; the node keeps the descriptor.
+	fd, errno := openAt(up.fd, dot, unix.O_RDWR|unix.O_TMPFILE|int(in.Flags&unix.O_EXCL), in.Mode&0o7777)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -286,22 +284,17 @@ func (f *FS) tmpfile(r *fuse.Request, p *node) (int, syscall.Errno) {
 			}
 		}
 	}
-	var own int
-	if errno == 0 {
-		own, errno = call(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, 3, 0, 0, 0)
-	}
 	if errno != 0 {
 		closeFD(fd)
 		return 0, errno
 	}
 	n := f.take(p, "\x00", 0, &st)
 	n.mu.Lock()
-	n.orphan = int32(own + 1)
+	n.orphan = int32(fd + 1)
 	n.flags |= flagPlain | flagGone
-	f.opens(n, fd)
 	n.mu.Unlock()
 	out := r.Out(fuse.EntryOutSize + fuse.OpenOutSize)
 	f.fillEntry(fuse.View[fuse.EntryOut](out), n, &st)
-	*fuse.View[fuse.OpenOut](out[fuse.EntryOutSize:]) = fuse.OpenOut{Fh: uint64(fd), OpenFlags: fuse.FopenKeepCache}
+	*fuse.View[fuse.OpenOut](out[fuse.EntryOutSize:]) = fuse.OpenOut{OpenFlags: fuse.FopenKeepCache}
 	return len(out), 0
 }

@@ -58,18 +58,18 @@ func (f *FS) hold(n *node, l *layerDir) (*dirfd, syscall.Errno) {
 		if errno != 0 {
 			return nil, errno
 		}
-		if d := f.cache(l, fd); d != nil {
+		if d := f.cache(&l.fd, fd, false); d != nil {
 			return d, 0
 		}
 	}
 }
 
-// cache puts an open directory where it is found again; nil when another was faster.
-func (f *FS) cache(l *layerDir, fd int) *dirfd {
-	d := &dirfd{fd: fd, home: &l.fd}
+// cache puts an open directory or file where it is found again; nil when another was faster.
+func (f *FS) cache(home *atomic.Pointer[dirfd], fd int, writes bool) *dirfd {
+	d := &dirfd{fd: fd, writes: writes, home: home}
 	d.refs.Store(2)
 	d.used.Store(true)
-	if !l.fd.CompareAndSwap(nil, d) {
+	if !home.CompareAndSwap(nil, d) {
 		closeFD(fd)
 		return nil
 	}
@@ -225,7 +225,7 @@ func (f *FS) resolveLocked(n *node) syscall.Errno {
 }
 
 func (f *FS) keep(l *layerDir, fd int) {
-	if d := f.cache(l, fd); d != nil {
+	if d := f.cache(&l.fd, fd, false); d != nil {
 		d.release()
 	}
 }

@@ -5,14 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// dirfd is an open directory of a layer. Those in use are held by a reference,
+// dirfd is an open directory of a layer, or a node's open file. Those in use are held by a reference,
 // the others by a cache of bounded size: 200 layers times a deep tree must not cost
 // all descriptors there are.
 type dirfd struct {
-	fd   int
-	refs atomic.Int32
-	used atomic.Bool            // since the cache looked last
-	home *atomic.Pointer[dirfd] // where it can be found; nil'ed when it is dropped
+	fd     int
+	writes bool // a file, open for writing too
+	refs   atomic.Int32
+	used   atomic.Bool            // since the cache looked last
+	home   *atomic.Pointer[dirfd] // where it can be found; nil'ed when it is dropped
 }
 
 func (d *dirfd) ref() bool {

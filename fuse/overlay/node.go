@@ -21,10 +21,9 @@ type node struct {
 	name   cname
 	layer  uint16 // 0 is the upper
 	flags  uint16
-	opens  int32
-	files  int32        // open descriptors of a lower file, a list in FS.open; 0 is none
-	orphan int32        // a descriptor, plus 1, of a file that has lost its last name
-	links  atomic.Int32 // to be added to st_nlink: names in lower layers, less the index
+	orphan int32                 // a descriptor, plus 1, of a file that has lost its last name
+	file   atomic.Pointer[dirfd] // the open file, when it is
+	links  atomic.Int32          // to be added to st_nlink: names in lower layers, less the index
 
 	dir *dir // of directories
 
@@ -319,6 +318,7 @@ func (f *FS) reap(n *node) {
 		if n.dir != nil {
 			n.dir.close()
 		}
+		n.dropFile()
 		p, id := n.parent, n.id
 		*n = node{} //nolint:govet // nobody holds n.mu: nobody knows n
 		f.free = append(f.free, id)

@@ -42,7 +42,6 @@ type FS struct {
 	Options
 	nodes
 	listings
-	opened
 	dirfds dirfds
 
 	moving  sync.RWMutex // held for writing while a directory changes its place
@@ -221,11 +220,7 @@ func (f *FS) Handle(r *fuse.Request) (int, syscall.Errno) {
 	case fuse.OpBatchForget:
 		f.batchForget(r)
 		return fuse.NoReply, 0
-	case fuse.OpRead:
-		return f.read(r)
-	case fuse.OpWrite:
-		return f.write(r)
-	case fuse.OpFlush, fuse.OpAccess, fuse.OpOpendir: // the kernel asks for none of them again
+	case fuse.OpFlush, fuse.OpAccess, fuse.OpOpen, fuse.OpOpendir: // the kernel asks for none of them again
 		return 0, syscall.ENOSYS
 	}
 	n := f.node(r.In.NodeID)
@@ -237,15 +232,15 @@ func (f *FS) Handle(r *fuse.Request) (int, syscall.Errno) {
 		return f.lookup(r, n)
 	case fuse.OpGetattr:
 		return f.getattr(r, n)
-	case fuse.OpOpen:
-		return f.openFile(r, n)
-	case fuse.OpRelease:
-		return f.release(r, n)
+	case fuse.OpRead:
+		return f.read(r, n)
+	case fuse.OpWrite:
+		return f.write(r, n)
 	case fuse.OpReaddir:
 		return f.readdir(r, n, false)
 	case fuse.OpReaddirplus:
 		return f.readdir(r, n, true)
-	case fuse.OpReleasedir:
+	case fuse.OpRelease, fuse.OpReleasedir: // of nothing that was opened
 		return 0, 0
 	case fuse.OpReadlink:
 		return f.readlink(r, n)
@@ -256,9 +251,9 @@ func (f *FS) Handle(r *fuse.Request) (int, syscall.Errno) {
 	case fuse.OpListxattr:
 		return f.listxattr(r, n)
 	case fuse.OpLseek:
-		return f.lseek(r)
+		return f.lseek(r, n)
 	case fuse.OpFsync:
-		return f.fsync(r)
+		return f.fsync(r, n)
 	case fuse.OpFsyncdir:
 		return f.fsyncdir(n)
 	}
@@ -295,9 +290,9 @@ func (f *FS) Handle(r *fuse.Request) (int, syscall.Errno) {
 	case fuse.OpRemovexattr:
 		return f.removexattr(r, n)
 	case fuse.OpFallocate:
-		return f.fallocate(r)
+		return f.fallocate(r, n)
 	case fuse.OpCopyFileRange:
-		return f.copyFileRange(r)
+		return f.copyFileRange(r, n)
 	}
 	return 0, syscall.ENOSYS
 }

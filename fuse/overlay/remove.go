@@ -92,7 +92,12 @@ func (f *FS) expect(v *victim) {
 	}
 	fd, errno := -1, syscall.ENOENT
 	switch k := kind(&now); {
-	case k == unix.S_IFREG && v.n.opens > 0:
+	case k == unix.S_IFREG: // it may be open: nobody tells
+		if d := v.n.file.Load(); d != nil && d.ref() {
+			fd, errno = call(unix.SYS_FCNTL, uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 3, 0, 0, 0)
+			d.release()
+			break
+		}
 		flags := unix.O_RDWR
 		if v.n.layer > 0 {
 			flags = unix.O_RDONLY
