@@ -39,6 +39,25 @@ func TestLikeKernel(t *testing.T) {
 	}
 }
 
+var modes = regexp.MustCompile(`\b10[0-7]{4}\b`)
+
+// onlySetID tells whether what changes a file's data or owner differs only in that the kernel
+// left set-id bits where we cleared them.
+func onlySetID(what, kernel, here string) bool {
+	if !slices.Contains([]string{"truncate", "fdtruncate", "write", "append", "fdwrite", "chown"}, what) {
+		return false
+	}
+	cleared := modes.ReplaceAllStringFunc(kernel, func(s string) string {
+		n, _ := strconv.ParseUint(s, 8, 32)
+		n &^= unix.S_ISUID
+		if n&unix.S_IXGRP != 0 {
+			n &^= unix.S_ISGID
+		}
+		return strconv.FormatUint(n, 8)
+	})
+	return kernel != here && cleared == here
+}
+
 var groups = regexp.MustCompile(` is /.*`)
 
 func compare(t *testing.T, base string, seed int64, steps int) {
@@ -70,6 +89,12 @@ func compare(t *testing.T, base string, seed int64, steps int) {
 		if a == unix.ESTALE.Error() {
 			// Two names of one file, of which the kernel has two inodes (see groups): the
 			// trees are no longer the same, and this is the end.
+			stale = true
+			break
+		}
+		if a != b && onlySetID(op.what, a, b) {
+			// An inode of the kernel's overlay that does not know of set-id bits which came by
+			// another name of the file leaves them. They are to be cleared.
 			stale = true
 			break
 		}
