@@ -29,7 +29,8 @@ const maxWorkers = 32
 // when all descriptors of it are closed: killing the server hangs nobody.
 type Conn struct {
 	dev     int
-	want    uint64 // flags
+	want    uint64        // flags
+	flags   atomic.Uint64 // what was agreed on
 	handler Handler
 	unfit   error // why INIT was refused
 
@@ -41,6 +42,8 @@ type Conn struct {
 	started atomic.Int32
 	group   sync.WaitGroup
 	done    chan struct{}
+	over    sync.Once     // closes gone
+	gone    chan struct{} // closed when the kernel has ended the connection
 	counts  [opMax]atomic.Uint64
 }
 
@@ -68,6 +71,9 @@ func (c *Conn) Wait() { <-c.done }
 // Done is closed then.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
+// end has all workers end: there is nothing more to read.
+func (c *Conn) end() { c.over.Do(func() { close(c.gone) }) }
+
 // yield has another worker read, because this one is about to take long: it
 // must not keep the others' requests waiting.
 func (c *Conn) yield(w *worker) {
@@ -75,6 +81,8 @@ func (c *Conn) yield(w *worker) {
 		return
 	}
 	select {
+	case <-c.gone:
+		return
 	case c.turn <- struct{}{}: // somebody was waiting
 		return
 	default:
@@ -168,6 +176,7 @@ func (c *Conn) init(r *Request) (int, syscall.Errno) {
 	const always = AsyncRead | BigWrites | DontMask | DoReaddirplus | ReaddirplusAuto | AsyncDIO |
 		ParallelDirops | MaxPages | CacheSymlinks | HandleKillprivV | SetxattrExt | initExt
 	flags := offered & (always | c.want)
+	c.flags.Store(flags)
 	out.major, out.minor = 7, min(in.minor, 41)
 	out.maxReadahead = in.maxReadahead
 	out.flags, out.flags2 = uint32(flags), uint32(flags>>32)

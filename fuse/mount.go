@@ -48,7 +48,7 @@ func Mount(target string, o Options, h Handler) (*Conn, error) {
 		_ = unix.Close(dev)
 		return nil, fmt.Errorf("mount a FUSE filesystem: %w", err)
 	}
-	c := &Conn{dev: dev, want: o.Flags, done: make(chan struct{}), turn: make(chan struct{}), wake: make(chan struct{}, 1)}
+	c := &Conn{dev: dev, want: o.Flags, done: make(chan struct{}), turn: make(chan struct{}), gone: make(chan struct{}), wake: make(chan struct{}, 1)}
 	if k, ok := h.(interface{ Serving(*Conn) }); ok {
 		k.Serving(c)
 	}

@@ -44,6 +44,15 @@ func (r *Request) Name(at int) (name []byte, next int) {
 	return r.body[at : at+n+1 : at+n+1], at + n + 1
 }
 
+// SetxattrSize is how long the structure before a SETXATTR's name is: older kernels
+// (before 5.13) send the first half.
+func (r *Request) SetxattrSize() int {
+	if r.w.conn.flags.Load()&SetxattrExt == 0 {
+		return Size[SetxattrIn]() / 2
+	}
+	return Size[SetxattrIn]()
+}
+
 // Out is the room for a reply of up to size bytes; what was in it before is not
 // cleared.
 func (r *Request) Out(size int) []byte {

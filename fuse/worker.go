@@ -45,14 +45,16 @@ func (w *worker) loop() {
 	runtime.LockOSThread()
 	defer w.close()
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		close(w.conn.turn) // it cannot be refused: it takes from this thread only
+		w.conn.end() // it cannot be refused: it takes from this thread only
 		return
 	}
 	c := w.conn
 	for {
 		if !w.leads.Load() {
-			if _, ok := <-c.turn; !ok {
+			select {
+			case <-c.gone:
 				return
+			case <-c.turn:
 			}
 			w.leads.Store(true)
 			c.leader.Store(w)
@@ -63,11 +65,11 @@ func (w *worker) loop() {
 		case syscall.EINTR, syscall.EAGAIN, syscall.ENOENT: // ENOENT: given up by who asked
 			continue
 		default: // ENODEV: unmounted
-			close(c.turn) // nobody else can be sending: this is the leader
+			c.end()
 			return
 		}
 		if n < inHeaderSize {
-			close(c.turn)
+			c.end()
 			return
 		}
 		w.began.Store(c.tick.Load() | 1<<62)

@@ -210,7 +210,11 @@ func (f *FS) fallocate(r *fuse.Request, n *node) (int, syscall.Errno) {
 		return 0, errno
 	}
 	defer d.release()
-	return 0, allocateFD(d.fd, in.Mode, int64(in.Offset), int64(in.Length))
+	errno = allocateFD(d.fd, in.Mode, int64(in.Offset), int64(in.Length))
+	if errno == 0 {
+		killFD(d.fd) // who writes loses set-id bits; this process has the privilege to keep them
+	}
+	return 0, errno
 }
 
 func (f *FS) copyFileRange(r *fuse.Request, n *node) (int, syscall.Errno) {
@@ -241,6 +245,7 @@ func (f *FS) copyFileRange(r *fuse.Request, n *node) (int, syscall.Errno) {
 	if errno != 0 {
 		return 0, errno
 	}
+	killFD(dst.fd)
 	fuse.Reply[fuse.WriteOut](r).Size = uint32(size)
 	return fuse.Size[fuse.WriteOut](), 0
 }

@@ -91,8 +91,8 @@ func (f *FS) expect(v *victim) {
 		return
 	}
 	fd, errno := -1, syscall.ENOENT
-	switch k := kind(&now); {
-	case k == unix.S_IFREG: // it may be open: nobody tells
+	switch kind(&now) {
+	case unix.S_IFREG: // it may be open: nobody tells
 		if d := v.n.file.Load(); d != nil && d.ref() {
 			fd, errno = call(unix.SYS_FCNTL, uintptr(d.fd), unix.F_DUPFD_CLOEXEC, 3, 0, 0, 0)
 			d.release()
@@ -105,7 +105,7 @@ func (f *FS) expect(v *victim) {
 		if fd, errno = f.reopen(v.n, flags); errno != 0 {
 			fd, errno = f.reopen(v.n, unix.O_RDONLY) // a program that runs cannot be opened for writing
 		}
-	case k != unix.S_IFREG && k != unix.S_IFLNK: // how it is open nobody tells
+	default: // how it is open nobody tells, and its inode must not be another's before it is forgotten
 		if d, e := f.place(v.n); e == 0 {
 			fd, errno = openAt(d.fd, v.n.name, unix.O_PATH, 0)
 			d.release()

@@ -91,10 +91,26 @@ func readlinkAt(dir int, name cname, b []byte) (int, syscall.Errno) {
 	return call(unix.SYS_READLINKAT, uintptr(dir), name.ptr(), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), 0, 0)
 }
 
+// chmodAt never follows a link: a container can have the kernel (before 6.6) ask for a
+// link's mode, and its target would be the host's. Before fchmodat2(2), of the same
+// release, nothing can be in the way of the check: n.mu is held.
 func chmodAt(dir int, name cname, mode uint32) syscall.Errno {
-	_, errno := call(unix.SYS_FCHMODAT, uintptr(dir), name.ptr(), uintptr(mode), 0, 0, 0)
+	_, errno := call(sysFchmodat2, uintptr(dir), name.ptr(), uintptr(mode), unix.AT_SYMLINK_NOFOLLOW, 0, 0)
+	if errno != syscall.ENOSYS && errno != syscall.EPERM {
+		return errno
+	}
+	var st unix.Statx_t
+	if errno := statAt(dir, name, &st); errno != 0 {
+		return errno
+	}
+	if kind(&st) == unix.S_IFLNK {
+		return syscall.EOPNOTSUPP
+	}
+	_, errno = call(unix.SYS_FCHMODAT, uintptr(dir), name.ptr(), uintptr(mode), 0, 0, 0)
 	return errno
 }
+
+const sysFchmodat2 = 452 // the same on every architecture
 
 func chmodFD(fd int, mode uint32) syscall.Errno {
 	_, errno := call(unix.SYS_FCHMOD, uintptr(fd), uintptr(mode), 0, 0, 0, 0)

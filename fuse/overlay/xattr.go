@@ -146,7 +146,7 @@ func (f *FS) listxattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 
 func (f *FS) setxattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 	in := fuse.Arg[fuse.SetxattrIn](r)
-	b, at := r.Name(fuse.Size[fuse.SetxattrIn]())
+	b, at := r.Name(r.SetxattrSize())
 	if in == nil || b == nil || len(r.Body())-at < int(in.Size) {
 		return 0, syscall.EINVAL
 	}
@@ -161,7 +161,7 @@ func (f *FS) setxattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 		if errno == 0 && name == xattrCaps {
 			n.flags &^= flagPlain
 		}
-		if errno == 0 && in.SetxattrFlags&fuse.SetxattrACLKillSGID != 0 {
+		if errno == 0 && r.SetxattrSize() == fuse.Size[fuse.SetxattrIn]() && in.SetxattrFlags&fuse.SetxattrACLKillSGID != 0 {
 			return f.killGroup(a)
 		}
 		return errno

@@ -17,8 +17,8 @@ import (
 //
 // It stays outside of the container's pid namespace, where nothing inside can see
 // or trace it, and is in the container's root before its child is born: at no time
-// does a process in the container's sight have the host's files. Its thread has the
-// credentials, filters and limits that the child inherits.
+// does a process in the container's sight have the host's files, nor this one's memory.
+// Its thread has the credentials, filters and limits that the child inherits.
 //
 // It returns when the program has ended.
 func join(p *program.Program) error {
@@ -32,7 +32,6 @@ func join(p *program.Program) error {
 	if err := syscall.Close(FdJoin); err != nil {
 		return fail("close the pidfd", err)
 	}
-	attr := &syscall.ProcAttr{Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
 	if p.Terminal {
 		master, slave, _, err := openPty(p)
 		if err != nil {
@@ -43,7 +42,6 @@ func join(p *program.Program) error {
 				return fail("dup2 the terminal", err)
 			}
 		}
-		attr.Sys.Setctty = true
 		send([]byte{MsgTerminal}, master)
 		syscall.Close(master)
 		syscall.Close(slave)
@@ -64,8 +62,10 @@ func join(p *program.Program) error {
 	if err := raw.CloseRange(FdSocket, raw.CloseRangeCloexec); err != nil {
 		syscall.CloseOnExec(FdSocket)
 	}
-	attr.Env = p.Env
-	pid, err := syscall.ForkExec(path, p.Argv, attr)
+	// What the bounding set lacks, nothing in the container's sight may have for a moment,
+	// but where the fake root plays capset(2), too.
+	child := raw.Child{Path: path, Argv: p.Argv, Env: p.Env, Ctty: p.Terminal, Close: FdSocket, Caps: p.Caps, Drop: !p.SingleID && syscall.Geteuid() == 0}
+	pid, err := child.Start()
 	if err == syscall.ENOMEM { // what fork(2) says of a pid namespace whose first process is gone
 		return &failure{what: "the container has ended", code: 137}
 	}

@@ -47,7 +47,7 @@ func pty(p *program.Program) error {
 
 // openPty makes a pseudo-terminal of the container's devpts.
 func openPty(p *program.Program) (master, slave int, name string, err error) {
-	master, err = syscall.Open("/dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	master, err = syscall.Open("/dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, -1, "", fail("open /dev/pts/ptmx", err)
 	}

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"encoding/json"
+	"errors"
 	"unicode/utf8"
 )
 
@@ -41,19 +42,28 @@ func quote(b, line []byte) []byte {
 
 // unquote gives the bytes of a JSON string, quotes included.
 func unquote(s []byte) ([]byte, error) {
-	var parts []byte
-	for {
-		i := lone(s)
+	if len(s) < 2 || s[0] != '"' {
+		return nil, errors.New("not a string")
+	}
+	body := s[1 : len(s)-1]
+	var parts, quoted []byte
+	for from := 0; ; {
+		i := lone(body, from)
+		end := i
 		if i < 0 {
-			text, err := plain(s)
-			return append(parts, text...), err
+			end = len(body)
 		}
-		text, err := plain(append(s[:i:i], '"'))
+		quoted = append(append(append(quoted[:0], '"'), body[from:end]...), '"')
+		text, err := plain(quoted)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(append(parts, text...), unhex(s[i+4])<<4|unhex(s[i+5]))
-		s = append([]byte{'"'}, s[i+6:]...)
+		parts = append(parts, text...)
+		if i < 0 {
+			return parts, nil
+		}
+		parts = append(parts, unhex(body[i+4])<<4|unhex(body[i+5]))
+		from = i + 6
 	}
 }
 
@@ -63,9 +73,9 @@ func plain(s []byte) (string, error) {
 	return text, err
 }
 
-// lone finds the first \udcXX that stands for a byte, -1 when there is none.
-func lone(s []byte) int {
-	for i := 0; i+6 < len(s); i++ {
+// lone finds the next \udcXX that stands for a byte, -1 when there is none.
+func lone(s []byte, from int) int {
+	for i := from; i+5 < len(s); i++ {
 		if s[i] != '\\' {
 			continue
 		}

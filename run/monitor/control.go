@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -108,7 +109,12 @@ func (m *monitor) listen() error {
 	go func() {
 		for {
 			s, err := l.Accept()
-			if err != nil {
+			switch err {
+			case nil:
+			case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM: // the container must not make itself unstoppable
+				time.Sleep(50 * time.Millisecond)
+				continue
+			default:
 				return
 			}
 			go m.answer(s)

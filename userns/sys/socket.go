@@ -83,7 +83,10 @@ func (s *Socket) Recv() (msg []byte, files []*os.File, err error) {
 		}
 		return nil, nil, errors.New("recvmsg: message too long")
 	}
-	if n == 0 && oobn == 0 {
+	if n == 0 { // the end, or nothing that anybody sends
+		for _, f := range files {
+			f.Close()
+		}
 		return nil, nil, io.EOF
 	}
 	return buf[:n], files, nil
