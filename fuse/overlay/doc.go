@@ -23,6 +23,12 @@
 // st_ino is the inode number of the file that was topmost when it was first seen,
 // and stays through copy-up and renames for the life of the mount.
 //
+// Owners are those on disk, of the ids that the user namespace has. Where it has a single
+// one, user.rootlesscontainers names others, but they cannot be shown: FUSE answers pass
+// through the namespace's map, so a 1000 without a place there is nobody's file, which even
+// root may not write to or chmod, and chown(2) to it never leaves the kernel (EINVAL).
+// See TestOwnersOutsideTheMap. There every file is the one user's, as with the kernel's.
+//
 // Where the kernel's overlay is different, on purpose:
 //
 //	                                     kernel (no index)      here
