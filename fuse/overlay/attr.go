@@ -87,12 +87,15 @@ func (f *FS) stat(n *node, st *unix.Statx_t) syscall.Errno {
 		if errno := f.resolve(n); errno != 0 {
 			return errno
 		}
-		d, errno := f.hold(n, n.dir.top())
+		l := n.dir.top()
+		d, errno := f.hold(n, l)
 		if errno != 0 {
 			return errno
 		}
 		defer d.release()
-		return statFD(d.fd, st)
+		errno = statFD(d.fd, st)
+		f.owners(l.layer, st)
+		return errno
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -100,6 +103,7 @@ func (f *FS) stat(n *node, st *unix.Statx_t) syscall.Errno {
 }
 
 func (f *FS) statLocked(n *node, st *unix.Statx_t) syscall.Errno {
+	defer f.owners(n.layer, st)
 	if n.orphan > 0 {
 		return statFD(int(n.orphan-1), st)
 	}

@@ -34,6 +34,7 @@ func (f *FS) copyUp(n *node, most int64) syscall.Errno {
 	if errno := statAt(from.fd, n.name, &st); errno != 0 {
 		return errno
 	}
+	f.owners(n.layer, &st)
 	up, errno := f.hold(p, &p.dir.up)
 	if errno != 0 {
 		return errno
@@ -41,7 +42,7 @@ func (f *FS) copyUp(n *node, most int64) syscall.Errno {
 	defer up.release()
 
 	tmp := f.temp()
-	if errno := f.copyFile(from.fd, n.name, &st, tmp, most); errno != 0 {
+	if errno := f.copyFile(n.layer, from.fd, n.name, &st, tmp, most); errno != 0 {
 		_ = unlinkAt(f.work, tmp, 0)
 		return errno
 	}
@@ -114,6 +115,7 @@ func (f *FS) copyUpOrphan(n *node, most int64) syscall.Errno {
 	if errno := statFD(from, &st); errno != 0 {
 		return errno
 	}
+	f.owners(n.layer, &st)
 	tmp := f.temp()
 	fd, errno := openAt(f.work, tmp, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, 0o600)
 	if errno != 0 {
@@ -124,7 +126,7 @@ func (f *FS) copyUpOrphan(n *node, most int64) syscall.Errno {
 		closeFD(fd)
 		return errno
 	}
-	if errno := f.copyAttributes(from, "", fd, &st); errno != 0 {
+	if errno := f.copyAttributes(n.layer, from, "", fd, &st); errno != 0 {
 		closeFD(fd)
 		return errno
 	}
@@ -144,7 +146,7 @@ func size(st *unix.Statx_t, most int64) int64 {
 }
 
 // copyFile makes a copy in the work directory of anything but a directory.
-func (f *FS) copyFile(dir int, name cname, st *unix.Statx_t, tmp cname, most int64) syscall.Errno {
+func (f *FS) copyFile(layer uint16, dir int, name cname, st *unix.Statx_t, tmp cname, most int64) syscall.Errno {
 	switch kind(st) {
 	case unix.S_IFREG:
 		from, errno := openAt(dir, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -160,7 +162,7 @@ func (f *FS) copyFile(dir int, name cname, st *unix.Statx_t, tmp cname, most int
 		if errno := f.copyData(from, to, size(st, most)); errno != 0 {
 			return errno
 		}
-		return f.copyAttributes(from, "", to, st)
+		return f.copyAttributes(layer, from, "", to, st)
 	case unix.S_IFLNK:
 		target := make([]byte, unix.PathMax+1)
 		n, errno := readlinkAt(dir, name, target[:unix.PathMax])
@@ -181,7 +183,7 @@ func (f *FS) copyFile(dir int, name cname, st *unix.Statx_t, tmp cname, most int
 			return errno
 		}
 	}
-	if errno := f.copyXattrs(dir, name, func(k cname, v []byte) syscall.Errno { return setxattrAt(f.work, tmp, k, v, 0) }); errno != 0 {
+	if errno := f.copyXattrs(layer, dir, name, func(k cname, v []byte) syscall.Errno { return setxattrAt(f.work, tmp, k, v, 0) }); errno != 0 {
 		return errno
 	}
 	if kind(st) != unix.S_IFLNK {
@@ -194,13 +196,13 @@ func (f *FS) copyFile(dir int, name cname, st *unix.Statx_t, tmp cname, most int
 
 // copyAttributes gives an open file what another has. The order matters: chown(2)
 // clears set-id bits and capabilities, and times come last.
-func (f *FS) copyAttributes(from int, name cname, to int, st *unix.Statx_t) syscall.Errno {
+func (f *FS) copyAttributes(layer uint16, from int, name cname, to int, st *unix.Statx_t) syscall.Errno {
 	if st.Uid != f.uid || st.Gid != f.gid {
 		if errno := chownFD(to, st.Uid, st.Gid); errno != 0 {
 			return errno
 		}
 	}
-	if errno := f.copyXattrs(from, name, func(k cname, v []byte) syscall.Errno { return fsetxattr(to, k, v, 0) }); errno != 0 {
+	if errno := f.copyXattrs(layer, from, name, func(k cname, v []byte) syscall.Errno { return fsetxattr(to, k, v, 0) }); errno != 0 {
 		return errno
 	}
 	if errno := chmodFD(to, perm(st)); errno != 0 {
@@ -211,7 +213,7 @@ func (f *FS) copyAttributes(from int, name cname, to int, st *unix.Statx_t) sysc
 
 // copyXattrs copies all but overlayfs' own marks, of a name in a directory or, with
 // the name "", of an open file.
-func (f *FS) copyXattrs(dir int, name cname, set func(k cname, v []byte) syscall.Errno) syscall.Errno {
+func (f *FS) copyXattrs(layer uint16, dir int, name cname, set func(k cname, v []byte) syscall.Errno) syscall.Errno {
 	var space [1024]byte
 	buf := space[:]
 	n, errno := listXattrs(dir, name, buf)
@@ -243,7 +245,7 @@ func (f *FS) copyXattrs(dir int, name cname, set func(k cname, v []byte) syscall
 			continue
 		}
 		if errno == 0 {
-			errno = set(key, value[:size])
+			errno = set(key, value[:f.named(layer, key, value[:size])])
 		}
 		if errno != 0 && !f.spare(key, errno) {
 			return errno
@@ -366,7 +368,8 @@ func (f *FS) copyUpDir(n *node) syscall.Errno {
 		return errno
 	}
 	defer up.release()
-	from, errno := f.hold(n, n.dir.top())
+	top := n.dir.top()
+	from, errno := f.hold(n, top)
 	if errno != 0 {
 		return errno
 	}
@@ -375,13 +378,14 @@ func (f *FS) copyUpDir(n *node) syscall.Errno {
 	if errno := statFD(from.fd, &st); errno != 0 {
 		return errno
 	}
+	f.owners(top.layer, &st)
 	tmp := f.temp()
 	if errno := mkdirAt(f.work, tmp, 0o700); errno != 0 {
 		return errno
 	}
 	fd, errno := openAt(f.work, tmp, dirFlags, 0)
 	if errno == 0 {
-		errno = f.copyAttributes(from.fd, "", fd, &st)
+		errno = f.copyAttributes(top.layer, from.fd, "", fd, &st)
 	}
 	if errno == 0 {
 		errno = statFD(fd, &made)

@@ -307,6 +307,7 @@ func (f *FS) findIn(n *node, l *layerDir, name cname, st *unix.Statx_t) syscall.
 	if isWhiteout(d.fd, name, l.white, st) {
 		return errHidden
 	}
+	f.owners(l.layer, st)
 	return 0
 }
 

@@ -1,6 +1,8 @@
 package overlay
 
 import (
+	"hash/fnv"
+	"io"
 	"strconv"
 	"strings"
 	"syscall"
@@ -98,6 +100,20 @@ func (f *FS) linkTo(n *node, dir int, name cname) syscall.Errno {
 // through still lead to the layer's file.
 const indexDir = cname("links\x00")
 
+// indexDir is another one for each set of layers that were written under other maps: a
+// container may come back to the same image in other directories, whose keys mean nothing
+// to it.
+func (f *FS) indexDir() cname {
+	if f.Maps == nil {
+		return indexDir
+	}
+	h := fnv.New64a()
+	for _, l := range f.Lowers {
+		io.WriteString(h, l+"\x00")
+	}
+	return c(indexDir.String() + "-" + strconv.FormatUint(h.Sum64(), 16))
+}
+
 // openIndex gives the index a node of its own, so that it can be a file's place.
 func (f *FS) openIndex(create bool) *node {
 	f.indexMu.Lock()
@@ -106,11 +122,11 @@ func (f *FS) openIndex(create bool) *node {
 		return f.index
 	}
 	if create {
-		if errno := mkdirAt(f.work, indexDir, 0o700); errno != 0 && errno != syscall.EEXIST {
+		if errno := mkdirAt(f.work, f.indexDir(), 0o700); errno != 0 && errno != syscall.EEXIST {
 			return nil
 		}
 	}
-	fd, errno := openAt(f.work, indexDir, dirFlags, 0)
+	fd, errno := openAt(f.work, f.indexDir(), dirFlags, 0)
 	if errno != 0 {
 		return nil
 	}

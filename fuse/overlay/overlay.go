@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rl/fuse"
+	"rl/userns/idmap"
 )
 
 // Options say what is put together. Paths are used once, when it is opened.
@@ -20,6 +21,10 @@ type Options struct {
 	Work     string   // beside Upper, on the same filesystem
 	ReadOnly bool
 	Volatile bool // fsync(2) does nothing
+
+	// Maps is nil, or has for each of Lowers the id map under which it was written, as this
+	// namespace sees it ([idmap.Map.Within]); the zero map is for one of this namespace's own.
+	Maps []idmap.Map
 
 	// Writeback has the kernel collect writes. Small writes get cheaper; a full disk
 	// is then told to close(2) and fsync(2), not to write(2).
@@ -99,6 +104,9 @@ func descriptors() int {
 }
 
 func (f *FS) open() error {
+	if f.Maps != nil && len(f.Maps) != len(f.Lowers) {
+		return fmt.Errorf("%d layers and %d id maps", len(f.Lowers), len(f.Maps))
+	}
 	root := f.alloc()
 	root.lookups = 1
 	root.dir = new(dir)

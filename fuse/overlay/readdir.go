@@ -273,6 +273,7 @@ func (f *FS) readdir(r *fuse.Request, n *node, plus bool) (int, syscall.Errno) {
 					}
 				}
 				errno = statAt(d.fd, e.name, &st)
+				f.owners(layer, &st)
 			} else {
 				found, errno = f.find(n, e.name, &st)
 			}

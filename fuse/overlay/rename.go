@@ -283,7 +283,7 @@ func (f *FS) bare(m *renaming) syscall.Errno {
 			return errno
 		}
 		defer closeFD(to)
-		if errno = f.copyAttributes(fd, "", to, &m.s2.up); errno == 0 {
+		if errno = f.copyAttributes(0, fd, "", to, &m.s2.up); errno == 0 {
 			if errno = f.opaque(to); errno == 0 {
 				errno = renameAt(f.work, tmp, m.up2.fd, m.n2, unix.RENAME_EXCHANGE)
 			}

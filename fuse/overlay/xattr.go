@@ -28,6 +28,8 @@ type attributed struct {
 	d    *dirfd
 	fd   int
 	name cname
+
+	layer uint16
 }
 
 // attributes finds them; done must be called. n.mu is held for files.
@@ -36,14 +38,17 @@ func (f *FS) attributes(n *node, a *attributed) syscall.Errno {
 	switch {
 	case n.dir != nil:
 		if errno = f.resolve(n); errno == 0 {
-			a.d, errno = f.hold(n, n.dir.top())
+			top := n.dir.top()
+			a.layer = top.layer
+			a.d, errno = f.hold(n, top)
 		}
 		if errno == 0 {
 			a.fd = a.d.fd
 		}
 	case n.orphan > 0:
-		a.fd = int(n.orphan - 1)
+		a.fd, a.layer = int(n.orphan-1), n.layer
 	default:
+		a.layer = n.layer
 		if a.d, errno = f.place(n); errno == 0 {
 			a.fd, a.name = a.d.fd, n.name
 		}
@@ -92,7 +97,12 @@ func (f *FS) getxattr(r *fuse.Request, n *node) (int, syscall.Errno) {
 		fuse.Reply[fuse.GetxattrOut](r).Size = uint32(got)
 		return fuse.Size[fuse.GetxattrOut](), 0
 	}
-	return get(r.Out(size))
+	out := r.Out(size)
+	got, errno := get(out)
+	if errno == 0 {
+		got = f.named(a.layer, name, out[:got])
+	}
+	return got, errno
 }
 
 func (f *FS) listxattr(r *fuse.Request, n *node) (int, syscall.Errno) {
