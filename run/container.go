@@ -26,6 +26,7 @@ import (
 	"rl/run/rootfs"
 	"rl/run/state"
 	"rl/userns"
+	"rl/userns/idmap"
 	"rl/userns/probe"
 	"rl/userns/stage"
 	"rl/userns/sys"
@@ -110,6 +111,7 @@ type preparation struct {
 	conn     connection
 	output   []*os.File // the monitor's ends of the workload's pipes, with Background
 	lowers   []string
+	maps     []idmap.Map // of lowers: see rootfs.Tree
 	released bool
 	wroteCID bool
 	ctx      context.Context // of the command, until the container is handed over
@@ -223,33 +225,6 @@ func (p *preparation) who() error {
 	}
 	p.id, err = p.identityFor(p.Flags.Userns, user)
 	return err
-}
-
-// findLayers gives the directories of the image's layers, topmost first. Layers
-// that were never unpacked under these ids are, from their blobs.
-func (p *preparation) findLayers() error {
-	ids := p.Image.Config.RootFS.DiffIDs
-	name := p.id.Map.Name()
-	for try := 0; ; try++ {
-		p.lowers = p.lowers[:0]
-		for i := len(ids) - 1; i >= 0; i-- {
-			if dir, ok := p.Store.Layer(name, ids[i]); ok {
-				p.lowers = append(p.lowers, dir)
-			}
-		}
-		if len(p.lowers) == len(ids) && len(ids) > 0 {
-			return nil
-		}
-		if len(ids) == 0 {
-			return fault.New("", "the image %s has no layers: there is nothing to run", p.Name)
-		}
-		if try > 0 {
-			return fmt.Errorf("the layers of %s vanished while it was started", p.Name)
-		}
-		if err := p.layers(p.ctx, p.id, p.Image, nil, nil); err != nil {
-			return err
-		}
-	}
 }
 
 func checkPlatform(img *oci.Image) error {
@@ -477,7 +452,7 @@ func (p *preparation) config() *monitor.Config {
 	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Remove: p.Flags.Remove, Plain: p.Rootfs,
 		Network: p.net.Config, Program: p.outer(), Names: p.names(), Leases: p.conn.leaseFiles(), Control: p.conn.control,
 		Pipes: len(p.output),
-		Tree:  rootfs.Tree{Lowers: p.lowers, Target: p.target(), Volatile: p.Flags.Remove}}
+		Tree:  rootfs.Tree{Lowers: p.lowers, Maps: p.maps, Target: p.target(), Volatile: p.Flags.Remove}}
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
 	}

@@ -25,6 +25,18 @@ func (s *Store) Layer(mapName string, diffID digest.Digest) (dir string, ok bool
 	return dir, err == nil
 }
 
+// Maps are the names of the id mappings that layers were unpacked under.
+func (s *Store) Maps() []string {
+	entries, _ := os.ReadDir(s.path("layers"))
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
 // LayerTxn is a layer being unpacked: fill Dir, then Commit or Abort.
 //
 // Dir is "fs" in a directory of its own, and that whole directory is renamed into

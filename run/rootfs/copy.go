@@ -46,6 +46,9 @@ func (c *Copy) Mount(t Tree) (unmount func() error, err error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
+	if err := t.ownMap(); err != nil {
+		return nil, err
+	}
 	if t.Upper == "" && len(t.Lowers) == 1 {
 		return bind(t.Lowers[0], t.Target, true)
 	}

@@ -34,13 +34,13 @@ func (f *Fuse) Mount(t Tree) (unmount func() error, err error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	if t.Upper == "" && len(t.Lowers) == 1 {
+	if t.Upper == "" && len(t.Lowers) == 1 && t.Maps == nil {
 		return bind(t.Lowers[0], t.Target, true)
 	}
 	if missing := missingDir(t); missing != nil {
 		return nil, fmt.Errorf("cannot serve the overlay: %w", missing)
 	}
-	o, err := overlay.New(overlay.Options{Lowers: t.Lowers, Upper: t.Upper, Work: t.Work, ReadOnly: t.ReadOnly, Volatile: t.Volatile})
+	o, err := overlay.New(overlay.Options{Lowers: t.Lowers, Upper: t.Upper, Work: t.Work, ReadOnly: t.ReadOnly, Volatile: t.Volatile, Maps: t.Maps})
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the overlay: %w", err)
 	}

@@ -47,6 +47,9 @@ func (k *Kernel) Mount(t Tree) (unmount func() error, err error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
+	if err := t.ownMap(); err != nil {
+		return nil, err
+	}
 	t.Lowers = visible(t.Lowers)
 	if t.Upper == "" && len(t.Lowers) == 1 {
 		return bind(t.Lowers[0], t.Target, true)
@@ -85,6 +88,14 @@ func (t Tree) check() error {
 		return errors.New("an upper directory needs a work directory beside it")
 	}
 	return nil
+}
+
+// ownMap refuses layers whose owners are called otherwise in this namespace.
+func (t Tree) ownMap() error {
+	if t.Maps == nil {
+		return nil
+	}
+	return refused{errors.New("the layers were written under another id map")}
 }
 
 func (k *Kernel) overlay(t Tree) error {

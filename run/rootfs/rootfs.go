@@ -27,6 +27,8 @@ package rootfs
 
 import (
 	"errors"
+
+	"rl/userns/idmap"
 )
 
 // Tree is what a root filesystem is made of. Paths are absolute.
@@ -37,6 +39,10 @@ type Tree struct {
 
 	ReadOnly bool // the mount refuses writes
 	Volatile bool // nothing needs to survive a power failure: no syncing (--rm)
+
+	// Maps is nil, or has for each of Lowers the id map it was written under, as this namespace
+	// sees it; the zero map is for one of this namespace's own. Only [Fuse] can do that.
+	Maps []idmap.Map `json:",omitempty"`
 
 	Target string // an existing directory to mount on
 }
