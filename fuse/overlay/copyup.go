@@ -21,6 +21,9 @@ func (f *FS) copyUp(n *node, most int64) syscall.Errno {
 	if n.orphan > 0 || n.flags&flagGone != 0 {
 		return f.copyUpOrphan(n, most)
 	}
+	if f.reserved(n.name) {
+		return syscall.EPERM
+	}
 	if errno := f.copyUpDir(n.parent); errno != 0 {
 		return errno
 	}
@@ -358,6 +361,9 @@ func (f *FS) copyUpDir(n *node) syscall.Errno {
 	}
 	if n.dir.gone.Load() {
 		return errGone
+	}
+	if f.reserved(n.name) {
+		return syscall.EPERM
 	}
 	p := n.parent
 	if errno := f.copyUpDir(p); errno != 0 {

@@ -43,7 +43,7 @@ func (f *FS) make(r *fuse.Request, m *making, e *fuse.EntryOut) (*node, syscall.
 	if errno := f.copyUpDir(m.p); errno != 0 {
 		return nil, errno
 	}
-	if f.whites == whiteDot && len(m.name) > len(dotPrefix) && m.name[:len(dotPrefix)] == dotPrefix {
+	if f.reserved(m.name) {
 		return nil, syscall.EPERM
 	}
 	up, errno := f.hold(m.p, &m.p.dir.up)

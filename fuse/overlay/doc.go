@@ -39,6 +39,7 @@
 //	opaque mark on a layer's root        ignored                hides the layers below
 //	redirect, metacopy                   not with userxattr     neither read nor written
 //	whiteouts where mknod is refused     refused to mount       xattr whiteouts, else .wh. files
+//	names that begin with .wh.           as any other          EPERM to make, where whiteouts are such files
 //	chmod of a layer's file by fd, unlinked EEXIST              works
 //	FS_IOC_GETFLAGS (lsattr, chattr)     the file's             ENOTTY
 package overlay

@@ -4,7 +4,6 @@ import (
 	"hash/fnv"
 	"io"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,7 +22,7 @@ func (f *FS) link(r *fuse.Request, p *node) (int, syscall.Errno) {
 	if n == nil || n.dir != nil {
 		return 0, syscall.EPERM
 	}
-	if f.whites == whiteDot && strings.HasPrefix(string(name), dotPrefix) {
+	if f.reserved(name) {
 		return 0, syscall.EPERM
 	}
 	if errno := f.copyUpDir(p); errno != 0 {

@@ -48,7 +48,7 @@ func (f *FS) rename(r *fuse.Request, p *node) (int, syscall.Errno) {
 
 // moveFrom finds both files and checks what can be checked before anything is changed.
 func (f *FS) moveFrom(r *fuse.Request, m *renaming, noReplace bool) syscall.Errno {
-	if f.whites == whiteDot && len(m.n2) > len(dotPrefix) && m.n2[:len(dotPrefix)] == dotPrefix {
+	if f.reserved(m.n2) {
 		return syscall.EPERM
 	}
 	var st unix.Statx_t
@@ -217,6 +217,22 @@ func (f *FS) replace(m *renaming) syscall.Errno {
 
 // swap does the renaming on disk.
 func (f *FS) swap(m *renaming) syscall.Errno {
+	if m.n.dir != nil && m.s2.inUp && isDir(&m.s2.up) && f.whites == whiteDot {
+		// An opaque directory has a file in it: it goes aside.
+		tmp, errno := f.coverDir(m.p2, m.up2, m.n2)
+		if errno != 0 {
+			return errno
+		}
+		m.s2.inUp = false
+		if errno := f.swap(m); errno != 0 {
+			if renameAt(f.work, tmp, m.up2.fd, m.n2, 0) == 0 {
+				f.unhide(m.up2, m.n2)
+			}
+			return errno
+		}
+		_ = f.emptyOut(f.work, tmp)
+		return 0
+	}
 	if m.n.dir != nil && m.s2.inUp && isDir(&m.s2.up) {
 		// What is there shows nothing, but may hold whiteouts.
 		if errno := f.bare(m); errno != 0 {

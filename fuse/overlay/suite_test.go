@@ -24,7 +24,9 @@ const serveVar = "RL_OVERLAY_SERVE"
 type job struct {
 	Options
 	Target string
-	Tuning tuning
+	Whites whiteKind // and so on: the tuning of Options, which is not written
+	Dirfds int
+	Copied bool
 }
 
 func TestMain(m *testing.M) {
@@ -43,7 +45,7 @@ func serveJob(text string) error {
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		return err
 	}
-	j.Options.tuning = j.Tuning
+	j.tuning = tuning{j.Whites, j.Dirfds, j.Copied}
 	f, err := New(j.Options)
 	if err != nil {
 		return err
@@ -67,7 +69,7 @@ func serveJob(text string) error {
 // start serves an overlay in a process of its own; stop unmounts it.
 func start(t testing.TB, j job) (stop func()) {
 	t.Helper()
-	j.Tuning = j.Options.tuning
+	j.Whites, j.Dirfds, j.Copied = j.tuning.whites, j.tuning.dirfds, j.tuning.noClone
 	text, err := json.Marshal(j)
 	must(t, err)
 	cmd := exec.Command("/proc/self/exe")
@@ -126,4 +128,27 @@ func mounter(change func(o *Options)) fstest.Mount {
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	fstest.Run(t, mounter(nil), fstest.Options{Base: fstest.DiskDir(t)})
+}
+
+// What other kernels and filesystems do is forced.
+func TestSuiteForced(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		tuning tuning
+		except map[string]string
+	}{
+		{"xattr whiteouts, few descriptors", tuning{whites: whiteXattr, dirfds: 1, noClone: true}, nil},
+		{"dot whiteouts", tuning{whites: whiteDot}, map[string]string{
+			"name/odd ones copied up":              "a name that begins with .wh. is a whiteout's",
+			"name/odd ones deleted and made again": "a name that begins with .wh. is a whiteout's",
+			"name/255 bytes":                       "there is no room for .wh. before it",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.tuning.whites == whiteDot && fstest.SingleID(t) {
+				t.Skip("whiteouts of this kind have nothing to do with ids")
+			}
+			fstest.Run(t, mounter(func(o *Options) { o.tuning = c.tuning }), fstest.Options{Base: fstest.TmpfsDir(t), Except: c.except})
+		})
+	}
 }

@@ -26,6 +26,11 @@ const (
 
 func dotName(name cname) cname { return dotPrefix + name }
 
+// reserved names cannot be in an upper whose whiteouts are files of such names.
+func (f *FS) reserved(name cname) bool {
+	return f.whites == whiteDot && strings.HasPrefix(string(name), dotPrefix)
+}
+
 func isDotWhite(name []byte) bool { return strings.HasPrefix(string(name), dotPrefix) }
 
 func dotTarget(name []byte) cname { return cname(string(name[len(dotPrefix):])) }
@@ -113,6 +118,9 @@ func (f *FS) hide(n *node, up *dirfd, name cname) syscall.Errno {
 	case whiteDevice:
 		return mknodAt(up.fd, name, unix.S_IFCHR|0o600, 0)
 	case whiteDot:
+		if dotName(name) == dotOpaque {
+			return syscall.EPERM // it would hide the whole directory
+		}
 		fd, errno := openAt(up.fd, dotName(name), unix.O_CREAT|unix.O_WRONLY, 0o600)
 		if errno == 0 {
 			closeFD(fd)
