@@ -69,10 +69,17 @@ func serveJob(text string) error {
 // start serves an overlay in a process of its own; stop unmounts it.
 func start(t testing.TB, j job) (stop func()) {
 	t.Helper()
+	_, stop = serve(t, j)
+	return stop
+}
+
+// serve is the same for those who want the server itself.
+func serve(t testing.TB, j job) (cmd *exec.Cmd, stop func()) {
+	t.Helper()
 	j.Whites, j.Dirfds, j.Copied = j.tuning.whites, j.tuning.dirfds, j.tuning.noClone
 	text, err := json.Marshal(j)
 	must(t, err)
-	cmd := exec.Command("/proc/self/exe")
+	cmd = exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), serveVar+"="+string(text))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -84,7 +91,7 @@ func start(t testing.TB, j job) (stop func()) {
 	if line != "mounted\n" {
 		t.Fatalf("serving: %q, %v", line, errors.Join(err, cmd.Wait()))
 	}
-	return func() {
+	return cmd, func() {
 		// A child of another test may still have a descriptor, between fork and exec.
 		if err := unix.Unmount(j.Target, unix.MNT_DETACH); err != nil {
 			t.Errorf("unmount: %v", err)
