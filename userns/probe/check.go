@@ -113,15 +113,18 @@ func (f *Facts) named(c namedCheck) Check {
 	return found
 }
 
+// Pins are the rungs that are asked for by name; "" and "auto" climb.
+type Pins struct{ Identity, Rootfs string }
+
 // Doctor makes all checks and climbs all ladders: some hundred milliseconds.
-func Doctor(f *Facts) Report {
+func Doctor(f *Facts, pins Pins) Report {
 	var r Report
 	for _, c := range checks() {
 		r.Checks = append(r.Checks, f.named(c))
 	}
 	for _, climb := range []func() (Choice, error){
-		func() (Choice, error) { return Identity(f, "") },
-		func() (Choice, error) { return Rootfs(f, "") },
+		func() (Choice, error) { return Identity(f, pins.Identity) },
+		func() (Choice, error) { return Rootfs(f, pins.Rootfs) },
 		func() (Choice, error) { return Network(f, "") },
 		func() (Choice, error) { return Cgroup(f, "") },
 		func() (Choice, error) { return Proc(f, "") },

@@ -183,7 +183,7 @@ func TestDoctor(t *testing.T) {
 	}
 	for name, k := range map[string]fake{"good": host(), "bad": bad} {
 		t.Run(name, func(t *testing.T) {
-			r := Doctor(k.facts(t))
+			r := Doctor(k.facts(t), Pins{})
 			if r.Healthy() != (name == "good") {
 				t.Errorf("healthy: %v", r.Healthy())
 			}

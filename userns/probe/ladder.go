@@ -116,6 +116,14 @@ func ProcFrom(err error) Choice {
 	return c
 }
 
+// asked says besides that a rung was asked for.
+func asked(pin, reason string) string {
+	if pin == "" || pin == "auto" {
+		return reason
+	}
+	return "asked for; " + reason
+}
+
 // Rootfs chooses the driver of the root filesystem, by mounting a small
 // overlay in the store's filesystem: some milliseconds. A run does not call
 // it, but mounts.
@@ -132,7 +140,7 @@ func Rootfs(f *Facts, pin string) (Choice, error) {
 	if pin != string(FuseOverlay) {
 		out := f.overlayOutcome()
 		if out.Err == nil {
-			c.Rung, c.Reason = Overlay, "overlayfs can be mounted in a user namespace on the store's filesystem"
+			c.Rung, c.Reason = Overlay, asked(pin, "overlayfs can be mounted in a user namespace on the store's filesystem")
 			return c, nil
 		}
 		reason, remedy := f.explainOverlay(out)
@@ -143,7 +151,7 @@ func Rootfs(f *Facts, pin string) (Choice, error) {
 	}
 	own := f.checkFuse()
 	if own.Status == StatusOK {
-		c.Rung, c.Reason = FuseOverlay, "rl's own overlay is served through /dev/fuse, by each container's monitor"
+		c.Rung, c.Reason = FuseOverlay, asked(pin, "rl's own overlay is served through /dev/fuse, by each container's monitor")
 		return c, nil
 	}
 	c.miss(FuseOverlay, own.Fact, own.Remedy)

@@ -43,7 +43,7 @@ func TestRealIdentity(t *testing.T) {
 }
 
 func TestRealDoctor(t *testing.T) {
-	r := Doctor(here())
+	r := Doctor(here(), Pins{})
 	for _, c := range r.Checks {
 		t.Logf("%-13s %-6s %s | %s | %s", c.Name, c.Status, c.Fact, c.Reason, c.Remedy)
 	}

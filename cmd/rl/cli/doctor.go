@@ -30,7 +30,7 @@ type diagnosis struct {
 // that worked.
 func (c *doctorCmd) Run(a *app) error {
 	facts := probe.Quick()
-	d := diagnosis{Report: probe.Doctor(facts)}
+	d := diagnosis{Report: probe.Doctor(facts, probe.Pins{Identity: a.Userns, Rootfs: a.Driver})}
 	if err := c.try(a); err != nil {
 		d.Error = err.Error()
 	} else {
