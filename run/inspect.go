@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"rl/run/state"
+	"rl/userns/probe"
 	"rl/userns/sys"
 )
 
@@ -20,7 +21,9 @@ type Description struct {
 	Status state.Status
 	Spec   *specs.Spec // nil when it is not kept (--rm)
 	Dir    string
-	Pid    int // of the workload, as the caller sees it; 0 when it does not run
+	Driver string   // of its root file system, as it was started last; "" with --rootfs
+	Lacked []string // what better drivers lacked, a sentence each
+	Pid    int      // of the workload, as the caller sees it; 0 when it does not run
 }
 
 // Describe finds a container and what is known of it.
@@ -43,10 +46,28 @@ func (e *Engine) Describe(text string) (*Description, error) {
 	if err != nil {
 		return nil, fmt.Errorf("container %s: config.json: %w", rec.Name, err)
 	}
+	d.driver()
 	if d.Status.Running {
 		d.Pid = workload(rec)
 	}
 	return d, nil
+}
+
+// driver reads what the monitor wrote. A container that was never started may have none but
+// the one it was pinned to.
+func (d *Description) driver() {
+	data, err := os.ReadFile(filepath.Join(d.Dir, state.DriverFile))
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	switch {
+	case err == nil:
+		d.Driver, d.Lacked = lines[0], lines[1:]
+	case d.Record.Fresh:
+		if d.Record.Driver != "auto" {
+			d.Driver = d.Record.Driver
+		}
+	case len(d.Record.Layers) > 0:
+		d.Driver = string(probe.Overlay)
+	}
 }
 
 // workload is the process that is 1 in the container: the child of the monitor

@@ -16,6 +16,7 @@ import (
 	"rl/run/inside/program"
 	"rl/run/logs"
 	"rl/run/rootfs"
+	"rl/run/state"
 	"rl/userns"
 	"rl/userns/sys"
 	"rl/userns/sys/fault"
@@ -178,6 +179,7 @@ func (m *monitor) mount() error {
 			return fmt.Errorf("mount the root file system: %w", err)
 		}
 		m.undo = append(m.undo, unmount)
+		m.recordDriver(ladder)
 		for _, missed := range ladder.Missed() {
 			m.notice(fmt.Sprintf("the root file system goes without the %s driver: %s", missed.Driver, missed.Reason()))
 		}
@@ -191,6 +193,22 @@ func (m *monitor) mount() error {
 		}
 	}
 	return nil
+}
+
+// recordDriver writes which rung holds, for who inspects the container.
+func (m *monitor) recordDriver(l *rootfs.Ladder) {
+	path := m.path(state.DriverFile)
+	if l.Name() == (*rootfs.Kernel)(nil).Name() {
+		_ = unix.Unlink(path) // of an earlier start
+		return
+	}
+	text := l.Name() + "\n"
+	for _, missed := range l.Missed() {
+		text += "no " + missed.Driver + ": " + missed.Reason() + "\n"
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		m.notice("the rootfs driver was not recorded: " + err.Error())
+	}
 }
 
 // ownUpper gives the upper directory the mode of the topmost layer's and makes it

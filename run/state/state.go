@@ -6,6 +6,7 @@
 //	                files/      resolv.conf, hosts, hostname
 //	                upper/ work/ volumes/
 //	                exit        the exit status, once there is one
+//	                driver      the rung of its root file system and why, where that is not the first
 //	ephemeral/<id>/             the same of a container that is removed when it ends (--rm)
 //	names/<name>                a symbolic link that holds the id: it is made once, so it is the name's lock
 //
@@ -42,7 +43,7 @@ type Record struct {
 	Map     idmap.Map       // the ids its files were written under
 	Helpers bool            // the map needs newuidmap
 	Remove  bool            `json:",omitempty"`
-	Driver  string          `json:",omitempty"` // pinned rootfs driver
+	Driver  string          `json:",omitempty"` // pinned rootfs driver; see DriverFile
 	Ports   []PublishedPort `json:",omitempty"`
 	Network string          `json:",omitempty"` // the rung of the network ladder
 	Control string          `json:",omitempty"` // the monitor's socket for commands
@@ -71,6 +72,10 @@ const recordFile = "state.json"
 
 // LogFile is where a container's directory has what its workload wrote.
 const LogFile = "log"
+
+// DriverFile has, in a line each, the rootfs driver that the container was started with last
+// and what better ones lacked. There is none for the first rung, which is the usual one.
+const DriverFile = "driver"
 
 // Container is an open container: whoever has one holds its lock.
 type Container struct {
