@@ -38,8 +38,10 @@ func put(t *testing.T, path, text string) {
 	must(t, os.WriteFile(path, []byte(text), 0o644))
 }
 
-// caps is a security.capability of version 3; its root is that of the namespace.
-var caps = []byte{1, 0, 0, 3, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+// capsOf is a security.capability of version 3, of the namespace whose root that is.
+func capsOf(root uint16) []byte {
+	return []byte{1, 0, 0, 3, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, byte(root), byte(root >> 8), 0, 0}
+}
 
 func acl(uid byte) []byte {
 	return []byte{2, 0, 0, 0,
@@ -79,6 +81,7 @@ func TestOwnersOfAnotherMap(t *testing.T) {
 	own(1, "both", 7, 7)
 	own(1, "both/plain", 1000, 0)
 	must(t, unix.Setxattr(filepath.Join(o.Lowers[0], "one"), "system.posix_acl_access", acl(4), 0))
+	must(t, unix.Setxattr(filepath.Join(o.Lowers[0], "root"), "security.capability", capsOf(1000), 0))
 	must(t, unix.Chmod(filepath.Join(o.Lowers[0], "user"), 0o4755))
 
 	want := map[string][2]uint32{"root": {0, 0}, "one": {1, 2}, "user": {1000, 1001}, "dir": {0, 5}, "dir/file": {1, 1}, "link": {1, 1},
@@ -100,6 +103,10 @@ func TestOwnersOfAnotherMap(t *testing.T) {
 		must(t, err)
 		if string(got[:n]) != string(acl(5)) {
 			t.Errorf("%s, the ACL is %v", when, got[:n])
+		}
+		n, err = unix.Getxattr(filepath.Join(o.Target, "root"), "security.capability", got)
+		if err != nil || n != capsV2Size || got[3] != 2 { // this namespace's root's
+			t.Errorf("%s, the capabilities are %v, %v", when, got[:max(n, 0)], err)
 		}
 	}
 	stop := start(t, o.job)
@@ -137,17 +144,16 @@ func TestOwnersOfAnotherMap(t *testing.T) {
 func TestCapabilitiesOfAnotherMap(t *testing.T) {
 	r := idmap.Ranges{{Container: 0, Host: 1000, Size: 1}, {Container: 1, Host: 0, Size: 1000}}
 	f := &FS{Options: Options{Maps: []idmap.Map{{UIDs: r, GIDs: r}}}}
-	v := append([]byte(nil), caps...)
-	v[20], v[21] = 1000&255, 1000>>8
+	v := capsOf(1000)
 	if n := f.named(1, xattrCaps, v); n != capsV2Size || v[3] != 2 || v[0] != 1 {
 		t.Errorf("root's: %d bytes, %v", n, v)
 	}
-	v = append([]byte(nil), caps...)
+	v = capsOf(0)
 	if n := f.named(1, xattrCaps, v); n != capsV3Size || v[20] != 1 {
 		t.Errorf("another's: %d bytes, %v", n, v)
 	}
 	for size := range 44 { // what is cut is left
 		f.named(1, c("system.posix_acl_access"), append([]byte(nil), acl(5)[:size]...))
-		f.named(1, xattrCaps, append([]byte(nil), caps[:min(size, 24)]...))
+		f.named(1, xattrCaps, capsOf(1000)[:min(size, 24)])
 	}
 }
