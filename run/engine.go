@@ -249,7 +249,7 @@ func (e *Engine) Sweep(ctx context.Context) error {
 			continue
 		}
 		if rec == nil { // killed before it was written: nothing of the container can have run
-			rec = &state.Record{ID: c, Remove: true}
+			rec = e.State.Unrecorded(c)
 		}
 		errs = append(errs, e.discard(rec))
 		locks[i].Close()

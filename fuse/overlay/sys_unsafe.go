@@ -184,11 +184,6 @@ func fsyncFD(fd int, dataOnly bool) syscall.Errno {
 	return errno
 }
 
-func dup3(from, to int) syscall.Errno {
-	_, errno := call(unix.SYS_DUP3, uintptr(from), uintptr(to), unix.O_CLOEXEC, 0, 0, 0)
-	return errno
-}
-
 func closeFD(fd int) { _, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
 
 // xattrArgs is struct xattr_args of getxattrat(2) and setxattrat(2).
@@ -283,12 +278,4 @@ func chownPath(path cname, uid, gid uint32) syscall.Errno {
 func utimesPath(path cname, ts *[2]unix.Timespec) syscall.Errno {
 	_, _, errno := syscall.Syscall6(unix.SYS_UTIMENSAT, 0, path.ptr(), uintptr(unsafe.Pointer(ts)), 0, 0, 0)
 	return errno
-}
-
-// preadNow reads what is in memory; EAGAIN when that is nothing (RWF_NOWAIT).
-func preadNow(fd int, b []byte, off int64) (int, syscall.Errno) {
-	v := syscall.Iovec{Base: unsafe.SliceData(b)}
-	v.SetLen(len(b))
-	n, _, errno := syscall.Syscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&v)), 1, uintptr(off), 0, unix.RWF_NOWAIT)
-	return int(n), errno
 }

@@ -20,24 +20,39 @@ func (r Root) Forget(rec *Record) error {
 func (r Root) Name(rec *Record) string { return r.name(rec.Name) }
 
 // Litter finds containers that should have been removed at their end and were
-// not, because whoever was to do it was killed. It gives them locked.
+// not, or that were never finished, because whoever was to do it was killed. It gives
+// them locked.
 func (r Root) Litter() (ids []string, locks []*os.File) {
-	names, err := readNames(filepath.Join(string(r), parent(true)))
-	if err != nil {
-		return nil, nil
-	}
-	for _, id := range names {
-		f, err := os.Open(filepath.Join(string(r), parent(true), id))
-		if err != nil {
-			continue
+	for _, ephemeral := range []bool{true, false} {
+		names, _ := readNames(filepath.Join(string(r), parent(ephemeral)))
+		for _, id := range names {
+			dir := filepath.Join(string(r), parent(ephemeral), id)
+			if !ephemeral && recorded(dir) {
+				continue
+			}
+			f, err := os.Open(dir)
+			if err != nil {
+				continue
+			}
+			if sys.Lock(f, true) != nil || !ephemeral && recorded(dir) {
+				f.Close()
+				continue
+			}
+			ids, locks = append(ids, id), append(locks, f)
 		}
-		if sys.Lock(f, true) != nil {
-			f.Close()
-			continue
-		}
-		ids, locks = append(ids, id), append(locks, f)
 	}
 	return ids, locks
+}
+
+func recorded(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, recordFile))
+	return err == nil
+}
+
+// Unrecorded is the record of a container that has none: where it is, and its name.
+func (r Root) Unrecorded(id string) *Record {
+	_, err := os.Lstat(filepath.Join(string(r), parent(true), id))
+	return &Record{ID: id, Name: r.nameOf(id), Remove: err == nil}
 }
 
 func readNames(dir string) ([]string, error) {
