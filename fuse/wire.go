@@ -50,7 +50,6 @@ const (
 // What INIT negotiates: the FUSE_* flags of protocol 7.31 and later.
 const (
 	AsyncRead       = 1 << 0
-	AtomicOTrunc    = 1 << 3
 	BigWrites       = 1 << 5
 	DontMask        = 1 << 6
 	DoReaddirplus   = 1 << 13
@@ -61,7 +60,6 @@ const (
 	PosixACL        = 1 << 20
 	MaxPages        = 1 << 22
 	CacheSymlinks   = 1 << 23
-	NoOpendir       = 1 << 24
 	HandleKillprivV = 1 << 28 // HANDLE_KILLPRIV_V2
 	SetxattrExt     = 1 << 29
 	initExt         = 1 << 30
@@ -136,15 +134,6 @@ type AttrOut struct {
 	Attr        Attr
 }
 
-// GetattrIn asks for attributes, by handle with GetattrFh.
-type GetattrIn struct {
-	Flags, Dummy uint32
-	Fh           uint64
-}
-
-// GetattrFh says that GetattrIn.Fh is one.
-const GetattrFh = 1
-
 // SetattrIn is struct fuse_setattr_in.
 type SetattrIn struct {
 	Valid, Padding                  uint32
@@ -163,7 +152,6 @@ const (
 	FattrSize        = 1 << 3
 	FattrAtime       = 1 << 4
 	FattrMtime       = 1 << 5
-	FattrFh          = 1 << 6
 	FattrAtimeNow    = 1 << 7
 	FattrMtimeNow    = 1 << 8
 	FattrCtime       = 1 << 10
@@ -188,12 +176,6 @@ type Rename2In struct {
 // LinkIn is followed by a name.
 type LinkIn struct{ OldNode uint64 }
 
-// OpenIn opens files and directories.
-type OpenIn struct{ Flags, OpenFlags uint32 }
-
-// OpenKillSUIDGID in OpenFlags: truncation clears the set-id bits.
-const OpenKillSUIDGID = 1
-
 // CreateIn is followed by a name.
 type CreateIn struct{ Flags, Mode, Umask, OpenFlags uint32 }
 
@@ -206,15 +188,7 @@ type OpenOut struct {
 // Flags of OpenOut.
 const (
 	FopenKeepCache = 1 << 1
-	FopenCacheDir  = 1 << 3
 )
-
-// ReleaseIn closes a handle.
-type ReleaseIn struct {
-	Fh                  uint64
-	Flags, ReleaseFlags uint32
-	LockOwner           uint64
-}
 
 // ReadIn is READ, READDIR and READDIRPLUS.
 type ReadIn struct {

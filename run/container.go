@@ -273,7 +273,10 @@ func (p *preparation) create() error {
 	if p.cont == nil {
 		p.cont, err = p.State.Create(p.rec, dirs...)
 	} else {
-		err = p.State.Rewrite(p.rec)
+		// Only now, when all that could be in the way was had: a start that is refused loses nothing.
+		if err = p.State.Rewrite(p.rec); err == nil {
+			os.Remove(filepath.Join(p.cont.Dir, state.ExitFile))
+		}
 	}
 	if err != nil {
 		return explainCreate(err)
@@ -314,7 +317,6 @@ func (p *preparation) record() (err error) {
 		return fault.New("make it anew", "container %s was made under other ids (%s) than there are now (%s)", p.rec.Name, p.rec.Map.Name(), p.id.Map.Name())
 	}
 	p.rec.Fresh, p.rec.Ports = false, nil
-	os.Remove(filepath.Join(p.cont.Dir, state.ExitFile))
 	return nil
 }
 

@@ -49,7 +49,6 @@ type Record struct {
 	Control string          `json:",omitempty"` // the monitor's socket for commands
 
 	Fresh       bool              `json:",omitempty"` // created and never started
-	Restarts    int               `json:",omitempty"`
 	Request     json.RawMessage   `json:",omitempty"` // what was asked, to start it again
 	Labels      map[string]string `json:",omitempty"`
 	Terminal    bool              `json:",omitempty"`

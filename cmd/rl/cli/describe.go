@@ -79,7 +79,7 @@ type portBinding struct{ HostIp, HostPort string }
 
 func describeContainer(d *run.Description) inspectedContainer {
 	rec := d.Record
-	c := inspectedContainer{ID: rec.ID, Created: rec.Created, Image: rec.ImageID, Name: "/" + rec.Name, RestartCount: rec.Restarts, Driver: d.Driver, DriverLacked: d.Lacked,
+	c := inspectedContainer{ID: rec.ID, Created: rec.Created, Image: rec.ImageID, Name: "/" + rec.Name, Driver: d.Driver, DriverLacked: d.Lacked,
 		Platform: "linux", Spec: d.Spec, Layers: rec.Layers, Mounts: []containerMount{},
 		ResolvConfPath: filepath.Join(d.Dir, "files/resolv.conf"), HostnamePath: filepath.Join(d.Dir, "files/hostname"),
 		HostsPath: filepath.Join(d.Dir, "files/hosts"), LogPath: filepath.Join(d.Dir, state.LogFile),
