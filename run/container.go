@@ -104,6 +104,8 @@ type preparation struct {
 	network  string        // the rung of the network ladder
 	program  string        // and the program that it needs
 	cgroup2  bool
+	cgroup   placing
+	newID    string // the container's
 	rec      *state.Record
 	cont     *state.Container
 	plan     *plan.Plan
@@ -152,8 +154,14 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 			return nil, err
 		}
 	}
-	var fs unix.Statfs_t
-	p.cgroup2 = unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+	version, _ := e.Facts.CgroupVersion()
+	p.cgroup2 = version == probe.CgroupUnified
+	if err := p.chooseCgroup(); err != nil {
+		return nil, err
+	}
+	if p.newID = p.ID; p.newID == "" {
+		p.newID = state.NewID()
+	}
 	own, err := plan.Namespaces(&c.Flags, p.network, p.cgroup2)
 	if err != nil {
 		return nil, err
@@ -161,7 +169,8 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	if c.Idle {
 		return p, nil
 	}
-	return p, p.startMonitor(other, monitor.Start{Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init, Tap: connected(p.network)})
+	return p, p.startMonitor(other, monitor.Start{Born: p.cgroup.choice.Rung != probe.CgroupNone,
+		Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init, Tap: connected(p.network)})
 }
 
 // startMonitor starts the monitor, unless one was started ahead, and in the
@@ -197,6 +206,7 @@ func (p *preparation) startMonitor(other *state.Record, s monitor.Start) error {
 		return fmt.Errorf("start the container's first process: %w", err)
 	}
 	go func() { p.started <- p.child.Release() }()
+	p.beginPlacing()
 	return nil
 }
 
@@ -276,6 +286,7 @@ func (p *preparation) create() error {
 		// Only now, when all that could be in the way was had: a start that is refused loses nothing.
 		if err = p.State.Rewrite(p.rec); err == nil {
 			os.Remove(filepath.Join(p.cont.Dir, state.ExitFile))
+			os.Remove(filepath.Join(p.cont.Dir, state.CgroupFile))
 		}
 	}
 	if err != nil {
@@ -296,12 +307,15 @@ func (p *preparation) create() error {
 // lock it takes.
 func (p *preparation) record() (err error) {
 	if p.ID == "" {
-		p.rec = &state.Record{ID: state.NewID(), Name: p.Flags.Name, Image: p.Name, Created: time.Now().UTC(),
+		p.rec = &state.Record{ID: p.newID, Name: p.Flags.Name, Image: p.Name, Created: time.Now().UTC(),
 			Map: p.id.Map, Helpers: p.id.Helpers, Remove: p.Flags.Remove, Driver: p.Driver}
 		if p.Image != nil {
 			p.rec.ImageID = p.Image.ID.String()
 		}
 		p.rec.Fresh = p.Idle
+		if p.Flags.Limits != (option.Limits{}) {
+			p.rec.Limits = &p.Flags.Limits
+		}
 		if !p.Flags.Remove || p.Idle {
 			p.rec.Request, err = json.Marshal(saved{p.Flags, p.Rootfs})
 		}
@@ -414,7 +428,14 @@ func (p *preparation) hand(facts *plan.Facts) error {
 			prog.Rows, prog.Cols = uint32(size.Row), uint32(size.Col)
 		}
 	}
-	conf, err := p.config().Encode()
+	config := p.config()
+	cg := <-p.cgroup.done
+	p.cgroup.done <- cg // whoever ends this needs it
+	if cg.err != nil {
+		return cg.err
+	}
+	config.Cgroup = cg.where
+	conf, err := config.Encode()
 	if err != nil {
 		return err
 	}
@@ -432,6 +453,7 @@ func (p *preparation) hand(facts *plan.Facts) error {
 		p.child = nil
 		return err
 	}
+	p.started <- nil // whoever ends this waits for it
 	if err := p.donate(); err != nil {
 		return err
 	}
@@ -512,8 +534,13 @@ func (p *preparation) close() {
 	p.conn.close()
 	if p.child != nil {
 		<-p.started
+		unix.Shutdown(p.child.Socket.Fd(), unix.SHUT_RDWR) // placing may wait for it
+	}
+	place := p.placed()
+	if p.child != nil {
 		p.child.Kill()
 	}
+	place.Remove()
 	if p.cont != nil && p.ID != "" { // it was there before
 		p.cont.Close()
 	} else if p.cont != nil {

@@ -107,6 +107,7 @@ func (e *Engine) Choices(network string) []string {
 		add(id.Choice, nil)
 	}
 	add(probe.Network(e.Facts, network))
+	add(probe.Cgroup(e.Facts, ""))
 	add(probe.Store(e.Facts))
 	return list
 }
@@ -241,7 +242,7 @@ func (e *Engine) RemoveTree(path string) error {
 // Sweep removes what commands that were killed left behind.
 func (e *Engine) Sweep(ctx context.Context) error {
 	ids, locks := e.State.Litter()
-	errs := []error{e.Store.Sweep(e.RemoveTree), e.sweepSockets()}
+	errs := []error{e.Store.Sweep(e.RemoveTree), e.sweepSockets(), e.sweepCgroups()}
 	for i, c := range ids {
 		rec, _ := e.State.Read(c)
 		if rec != nil && rec.Fresh { // of `create --rm`: it waits for its start

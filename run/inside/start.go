@@ -129,8 +129,12 @@ func wait() (program int, err error) {
 }
 
 func namespaces(p *program.Program) error {
-	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
-		return fail("unshare the mount namespace", err)
+	flags := syscall.CLONE_NEWNS
+	if p.CgroupNS {
+		flags |= syscall.CLONE_NEWCGROUP
+	}
+	if err := syscall.Unshare(flags); err != nil {
+		return fail("unshare the mount and cgroup namespaces", err)
 	}
 	if p.LoopbackUp {
 		if err := raw.LoopbackUp(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rl/run/inside"
+	"rl/run/state"
 )
 
 // attend lets init go on and stays with it until its end.
@@ -135,7 +136,11 @@ func (m *monitor) exit(ws syscall.WaitStatus) error {
 		code = 128 + int(ws.Signal())
 	}
 	if !m.conf.Remove {
-		if err := os.WriteFile(m.path("exit"), []byte(itoa(code)+" "+time.Now().UTC().Format(time.RFC3339Nano)+"\n"), 0o600); err != nil {
+		text := itoa(code) + " " + time.Now().UTC().Format(time.RFC3339Nano)
+		if m.group.Dir != "" && m.group.Killed() > 0 {
+			text += " " + state.OOMKilled
+		}
+		if err := os.WriteFile(m.path("exit"), []byte(text+"\n"), 0o600); err != nil {
 			m.notice("the exit status was not recorded: " + err.Error())
 		}
 	}

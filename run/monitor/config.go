@@ -5,7 +5,9 @@
 //	front                                monitor                              init
 //	  │ userns.Start ─────────────────────▶ │  runtime starts
 //	  │ ── I how ─────────────────────────▶ │ clone(NEWPID|…) ──────────────────▶ │
+//	  │ ◀── B [monitor, init] ───────────── │  where a cgroup can be had           │
 //	  │ newuidmap ∥ newgidmap ∥ the plan    │                                      │ runtime starts
+//	  │ ∥ the cgroup, with both in it       │                                      │
 //	  │ ── J ─────────────────────────────▶ │  maps exist                          │
 //	  │ ── F [files] ─────────────────────▶ │ leases, sockets of published ports   │ see run/inside
 //	  │ ── C [config, program, lock] ─────▶ │ mounts the root file system, connects the network
@@ -43,6 +45,7 @@ const (
 	MsgFiles    = 'F' // with descriptors that Config counts, at most sys.MaxRights at a time
 	MsgConfig   = 'C' // with three descriptors: Config, Program and the container's lock
 	MsgSignal   = 'S' // then the signal's number
+	MsgBorn     = 'B' // with pidfds of the monitor and of init
 	MsgDetach   = 'D' // the front leaves, the container lives; comes back as an answer
 	MsgNotice   = 'N' // then text
 	MsgTerminal = 'P' // with the master
@@ -63,6 +66,8 @@ type Config struct {
 	Plain   string      // not "": a directory that is the root file system, no layers (--rootfs)
 	Control string      // "" or the path of the socket to listen on, see control.go
 
+	Cgroup Cgroup
+
 	Network *slirp.Config // nil: no devices are made
 	Program *Program      // with Network: another program makes the device and serves it
 	Names   Names         // for those who share the network
@@ -71,21 +76,31 @@ type Config struct {
 	Leases  int           // files that stand for addresses; those of Network.Ports follow
 }
 
+// Cgroup is where the workload and the monitor are.
+type Cgroup struct {
+	Dir    string `json:",omitempty"` // of the workload; "" without one of its own
+	Home   string `json:",omitempty"` // of the monitor
+	Rung   string
+	Why    string `json:",omitempty"` // there is none, or not the best
+	Remedy string `json:",omitempty"` // for a controller that is missing
+}
+
 // Start is how init is to be started.
 type Start struct {
 	Namespaces uintptr // CLONE_NEW* of init
 	NoStdin    bool    // standard input is /dev/null
 	Reaper     bool    // init wants this executable
+	Born       bool    // say whose children there are: the front puts them into a cgroup
 	Tap        bool    // the network namespace is the monitor's to make, as it makes devices in it
 }
 
 // Message is the start as a message.
 func (s Start) Message() []byte {
-	return fmt.Appendf(nil, "%c %d %t %t %t", MsgInit, s.Namespaces, s.NoStdin, s.Reaper, s.Tap)
+	return fmt.Appendf(nil, "%c %d %t %t %t %t", MsgInit, s.Namespaces, s.NoStdin, s.Reaper, s.Born, s.Tap)
 }
 
 func (s *Start) read(msg []byte) error {
-	_, err := fmt.Sscanf(string(msg[1:]), "%d %t %t %t", &s.Namespaces, &s.NoStdin, &s.Reaper, &s.Tap)
+	_, err := fmt.Sscanf(string(msg[1:]), "%d %t %t %t %t", &s.Namespaces, &s.NoStdin, &s.Reaper, &s.Born, &s.Tap)
 	return err
 }
 

@@ -28,7 +28,8 @@ import (
 //	rl network disconnect             ── R network ──────────────────────────▶  its device goes
 //	rl exec                           ── X Exec [stdin, stdout, stderr] ─────▶  a program in the container
 //	                                  ◀── P [terminal], R, X status ──────────
-//	rl kill, stop                     ── S signal ───────────────────────────▶  hands it to the workload
+//	rl kill, stop                     ── S signal, thaw ─────────────────────▶  hands it to the workload
+//	rl pause, unpause, update         ── F, T, L limits ─────────────────────▶  its cgroup
 //	rl wait                           ── W ──────────────────────────────────▶
 //	                                  ◀── X status ───────────────────────────  when the container has ended
 //	                                  ◀── K [answer]  or  E code text ────────
@@ -37,7 +38,10 @@ const (
 	AskAttach     = 'A' // then slirp.Interface as JSON; its leases come with it
 	AskDetach     = 'R' // then the network's name
 	AskExec       = 'X' // then Exec as JSON, with three streams
-	AskSignal     = 'S' // then the signal's number
+	AskSignal     = 'S' // then the signal's number, and 1 when a paused workload is to go on for it
+	AskFreeze     = 'F' // rl pause
+	AskThaw       = 'T' // rl unpause
+	AskLimits     = 'L' // rl update: then option.Limits as JSON
 	AskWait       = 'W' // answered by MsgExit at the container's end
 	AnswerDone    = 'K'
 	AnswerRefused = 'E' // then 125 and text, as MsgError
@@ -150,6 +154,15 @@ func (m *monitor) answer(s *sys.Socket) {
 			return
 		}
 		m.signal(int(msg[1]))
+		if len(msg) > 2 && msg[2] == 1 && m.group.Frozen() {
+			err = m.group.Thaw()
+		}
+	case AskFreeze:
+		err = m.freeze()
+	case AskThaw:
+		err = m.thaw()
+	case AskLimits:
+		err = m.update(msg[1:])
 	case AskWait:
 		m.answers.Add(1)
 		defer m.answers.Done()

@@ -15,6 +15,7 @@ import (
 	"rl/run/inside/program"
 	"rl/userns/stage"
 	"rl/userns/sys"
+	"rl/userns/sys/fault"
 )
 
 // Exec is a further program in a running container. What is empty is as the
@@ -77,6 +78,9 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 	if len(files) != 3 || len(e.Args) == 0 {
 		return errors.New("exec: a program and three streams are wanted")
 	}
+	if m.group.Frozen() {
+		return fault.New("`rl unpause` lets it go on", "the container is paused, unpause the container before exec")
+	}
 	own, err := readProgram(m.program)
 	if err != nil {
 		return err
@@ -120,6 +124,7 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 			s.Send(msg)
 		case inside.MsgRunning:
 			s.Send([]byte{MsgRunning})
+			m.leave(p.pid)
 		case inside.MsgError, inside.MsgExit: // E is E, X is X
 			s.Send(msg)
 			return nil
@@ -153,9 +158,25 @@ func (m *monitor) joiner(stdio []*os.File) (p process, err error) {
 	}
 	defer theirs.Close()
 	fds := []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd(), uintptr(theirs.Fd()), uintptr(pidfd)}
-	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
-		Env: stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"), Files: fds,
-	})
+	attr := new(syscall.SysProcAttr)
+	into, err := m.enter(attr)
+	if err != nil {
+		ours.Close()
+		return p, err
+	}
+	defer into.Close()
+	fork := func() (int, error) {
+		return syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
+			Env: stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"), Files: fds, Sys: attr,
+		})
+	}
+	pid, err := fork()
+	if err == unix.ENOSYS && attr.UseCgroupFD { // before Linux 5.7, and where a filter forbids clone3
+		attr.UseCgroupFD = false
+		if pid, err = fork(); err == nil {
+			err = m.group.Add(pid)
+		}
+	}
 	if err != nil {
 		ours.Close()
 		return p, err

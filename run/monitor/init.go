@@ -50,8 +50,9 @@ func (m *monitor) startInit(s Start) error {
 	}
 	defer theirs.Close()
 	// Capabilities survive the execve: they are ambient, or the user is 0 already
-	// (see userns). The ids may still be about to be written.
-	attr := &syscall.SysProcAttr{Cloneflags: s.Namespaces, Pdeathsig: syscall.SIGKILL}
+	// (see userns). The ids may still be about to be written. The cgroup namespace is
+	// init's to make, when it is in its cgroup.
+	attr := &syscall.SysProcAttr{Cloneflags: s.Namespaces &^ syscall.CLONE_NEWCGROUP, Pdeathsig: syscall.SIGKILL}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -84,6 +85,11 @@ func (m *monitor) startInit(s Start) error {
 		return explainInit(err)
 	}
 	m.init = process{pid: pid, socket: ours}
+	if s.Born {
+		if err := m.born(); err != nil {
+			return err
+		}
+	}
 	return forgetStdio(null)
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rl/run/cgroup"
 	"rl/run/inside/program"
 	"rl/run/logs"
 	"rl/run/rootfs"
@@ -44,6 +45,7 @@ type monitor struct {
 	program *os.File
 	lock    *os.File // held for life: a free lock says that the container is dead
 	init    process
+	group   cgroup.Group // of the workload
 	undo    []func() error
 	net     network
 	control *sys.Listener
@@ -54,6 +56,7 @@ type monitor struct {
 	code       atomic.Int32   // its exit status then
 	answers    sync.WaitGroup // of those who wait for that
 
+	limits   sync.Mutex // one at a time changes the cgroup
 	mu       sync.Mutex
 	detached bool
 	running  bool  // init has become the workload
@@ -93,6 +96,7 @@ func (m *monitor) run() (err error) {
 		m.init.kill()
 		return err
 	}
+	m.takeCgroup()
 	connected := make(chan error, 1)
 	go func() { connected <- m.startNetwork() }()
 	err = m.mount()

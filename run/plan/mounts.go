@@ -33,8 +33,11 @@ func (p *Plan) mounts(_ *v1.ImageConfig, f *Flags, h *Facts) error {
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: pts},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: sysfs},
 	}
-	if h.Cgroup2 && h.Network != "host" { // else it comes with the host's /sys
+	switch {
+	case p.Private(specs.CgroupNamespace):
 		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup2", Source: "cgroup", Options: sysfs})
+	case h.Cgroup2 && h.Network != "host": // else it comes with the host's /sys
+		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "bind", Source: "/sys/fs/cgroup", Options: []string{"rbind", "ro", "rro"}})
 	}
 	if p.Private(specs.IPCNamespace) {
 		p.Spec.Mounts = append(p.Spec.Mounts, specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}})

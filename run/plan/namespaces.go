@@ -63,7 +63,7 @@ func Namespaces(f *Flags, network string, cgroup2 bool) ([]specs.LinuxNamespaceT
 	if OwnNetwork(network) {
 		own = append(own, specs.NetworkNamespace)
 	}
-	if cgroup2 {
+	if cgroup2 && f.Cgroup.Name != option.Host {
 		own = append(own, specs.CgroupNamespace)
 	}
 	return own, nil

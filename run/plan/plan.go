@@ -53,6 +53,9 @@ type Flags struct {
 	Devices         []option.Device
 	Mounts          []option.Mount
 	OOMScore        *int
+	Limits          option.Limits `json:"-"` // the record has them, as an update changes them
+	CgroupParent    string
+	Cgroups         string // pin of the cgroup ladder
 	Umask           string // octal
 
 	StopSignal  string
@@ -67,6 +70,7 @@ type Flags struct {
 	Pid    option.Mode
 	IPC    option.Mode
 	UTS    option.Mode
+	Cgroup option.Mode
 	Userns option.Userns
 }
 
@@ -137,7 +141,7 @@ func New(image *v1.ImageConfig, f *Flags, h *Facts) (*Plan, error) {
 		p.Notices = append(p.Notices, h.Net.Notices...)
 	}
 	for _, step := range []func(*v1.ImageConfig, *Flags, *Facts) error{
-		p.identity, p.namespaces, p.process, p.privileges, p.limits, p.mounts, p.userMounts, p.files, p.hide, p.annotate,
+		p.identity, p.namespaces, p.process, p.privileges, p.limits, p.resources, p.mounts, p.userMounts, p.files, p.hide, p.annotate,
 	} {
 		if err := step(image, f, h); err != nil {
 			return nil, err

@@ -17,8 +17,8 @@ func (p *Plan) Program(root string, isFile func(source string) bool) *program.Pr
 	s := p.Spec
 	out := &program.Program{
 		Root: root, Hostname: s.Hostname, Domainname: s.Domainname, LoopbackUp: p.Private(specs.NetworkNamespace),
-		ReadOnly: s.Root.Readonly,
-		User:     p.User, Groups: p.Groups, KeepGroups: p.KeepGroups, SingleID: p.SingleID,
+		CgroupNS: p.Private(specs.CgroupNamespace), ReadOnly: s.Root.Readonly,
+		User: p.User, Groups: p.Groups, KeepGroups: p.KeepGroups, SingleID: p.SingleID,
 		NoNewPriv: s.Process.NoNewPrivileges, Terminal: s.Process.Terminal, Reaper: p.Reaper,
 		Cwd: s.Process.Cwd, Argv: s.Process.Args, Env: s.Process.Env,
 	}

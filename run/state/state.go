@@ -6,6 +6,7 @@
 //	                files/      resolv.conf, hosts, hostname
 //	                upper/ work/ volumes/
 //	                exit        the exit status, once there is one
+//	                cgroup      where the workload's cgroup is, while it runs, if it has one
 //	                driver      the rung of its root file system and why, where that is not the first
 //	ephemeral/<id>/             the same of a container that is removed when it ends (--rm)
 //	names/<name>                a symbolic link that holds the id: it is made once, so it is the name's lock
@@ -26,6 +27,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"rl/run/plan/option"
 	"rl/userns/idmap"
 	"rl/userns/sys"
 	"rl/userns/sys/fault"
@@ -47,6 +49,7 @@ type Record struct {
 	Ports   []PublishedPort `json:",omitempty"`
 	Network string          `json:",omitempty"` // the rung of the network ladder
 	Control string          `json:",omitempty"` // the monitor's socket for commands
+	Limits  *option.Limits  `json:",omitempty"`
 
 	Fresh       bool              `json:",omitempty"` // created and never started
 	Request     json.RawMessage   `json:",omitempty"` // what was asked, to start it again
@@ -75,6 +78,14 @@ const LogFile = "log"
 // DriverFile has, in a line each, the rootfs driver that the container was started with last
 // and what better ones lacked. There is none for the first rung, which is the usual one.
 const DriverFile = "driver"
+
+// CgroupFile has the directory of the cgroup that the workload was started in last, where it
+// has one of its own.
+const CgroupFile = "cgroup"
+
+// OOMKilled stands at the end of what ExitFile holds when the kernel ended a process of the
+// container for want of memory.
+const OOMKilled = "oom"
 
 // Container is an open container: whoever has one holds its lock.
 type Container struct {
@@ -198,6 +209,35 @@ func (r Root) Rewrite(rec *Record) error {
 	}
 	path := filepath.Join(r.Dir(rec), recordFile)
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// Amend changes the record in a container's directory, for whoever has its lock. The time of
+// the file stays: it is that of the last start.
+func Amend(dir string, change func(*Record)) error {
+	path := filepath.Join(dir, recordFile)
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	rec := new(Record)
+	if err := json.Unmarshal(data, rec); err != nil {
+		return fmt.Errorf("%s: %w", path, ErrDamaged)
+	}
+	change(rec)
+	if data, err = json.Marshal(rec); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	if err := os.Chtimes(path+".new", time.Time{}, st.ModTime()); err != nil {
 		return err
 	}
 	return os.Rename(path+".new", path)

@@ -8,12 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"rl/run/cgroup"
 	"rl/userns/sys"
 )
 
 // Status is what a container is doing.
 type Status struct {
 	Running  bool
+	Paused   bool
+	OOM      bool      // the kernel ended a process of it for want of memory
 	Started  time.Time // zero: never
 	Exit     int       // its exit status, when it has ended
 	Finished time.Time
@@ -35,6 +38,7 @@ func (r Root) Status(rec *Record) (s Status, err error) {
 		s.Started = st.ModTime()
 	}
 	if s.Running {
+		s.Paused = r.Cgroup(rec).Frozen()
 		return s, nil
 	}
 	if rec.Fresh {
@@ -49,11 +53,19 @@ func (r Root) Status(rec *Record) (s Status, err error) {
 		return s, err
 	}
 	code, when, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
+	when, oom, _ := strings.Cut(when, " ")
+	s.OOM = oom == OOMKilled
 	if s.Exit, err = strconv.Atoi(code); err != nil {
 		return s, err
 	}
 	s.Finished, _ = time.Parse(time.RFC3339Nano, when)
 	return s, nil
+}
+
+// Cgroup is that of a running container; its directory is "" when it has none of its own.
+func (r Root) Cgroup(rec *Record) cgroup.Group {
+	data, _ := os.ReadFile(filepath.Join(r.Dir(rec), CgroupFile))
+	return cgroup.Group{Dir: string(data)}
 }
 
 // List is every container, those of --rm included. One whose record cannot be read

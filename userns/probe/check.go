@@ -114,7 +114,7 @@ func (f *Facts) named(c namedCheck) Check {
 }
 
 // Pins are the rungs that are asked for by name; "" and "auto" climb.
-type Pins struct{ Identity, Rootfs string }
+type Pins struct{ Identity, Rootfs, Cgroups string }
 
 // Doctor makes all checks and climbs all ladders: some hundred milliseconds.
 func Doctor(f *Facts, pins Pins) Report {
@@ -126,7 +126,7 @@ func Doctor(f *Facts, pins Pins) Report {
 		func() (Choice, error) { return Identity(f, pins.Identity) },
 		func() (Choice, error) { return Rootfs(f, pins.Rootfs) },
 		func() (Choice, error) { return Network(f, "") },
-		func() (Choice, error) { return Cgroup(f, "") },
+		func() (Choice, error) { return Cgroup(f, pins.Cgroups) },
 		func() (Choice, error) { return Proc(f, "") },
 		func() (Choice, error) { return Store(f) },
 		func() (Choice, error) { return Runtime(f) },

@@ -37,6 +37,7 @@ type Facts struct {
 	procTrial  memo[Outcome]
 	ovlTrial   memo[Outcome]
 	tun        memo[error]
+	cgroups    memo[cgroupMount]
 }
 
 // New gives the facts of a host; New(Host{}) those of this machine.

@@ -177,7 +177,7 @@ func TestOtherLadders(t *testing.T) {
 		err   string
 	}{
 		{Network, "none", NetNone, ""}, {Network, "host", NetHost, ""}, {Network, "ns", "", "cannot do that yet"}, {Network, "x", "", "unknown value"},
-		{Cgroup, "", CgroupNone, ""}, {Cgroup, "disabled", CgroupNone, ""}, {Cgroup, "systemd", "", "cannot set limits yet"}, {Cgroup, "x", "", "unknown value"},
+		{Cgroup, "", CgroupNone, ""}, {Cgroup, "disabled", CgroupNone, ""}, {Cgroup, "systemd", "", "--cgroups=systemd cannot be had: no cgroups"}, {Cgroup, "x", "", "unknown value"},
 		{Proc, "", ProcFresh, ""}, {Proc, "bind", ProcBind, ""}, {Proc, "x", "", "unknown value"},
 		{Rootfs, "", Overlay, ""}, {Rootfs, "copy", Copy, ""}, {Rootfs, "x", "", "unknown value"},
 	} {

@@ -30,7 +30,9 @@ const (
 	FuseOverlay Rung = "fuse"
 	Copy        Rung = "copy"
 	// cgroup
-	CgroupNone Rung = "none"
+	CgroupSystemd   Rung = "systemd"   // a scope of the service manager's
+	CgroupDelegated Rung = "delegated" // a leaf of a cgroup that is the caller's
+	CgroupNone      Rung = "none"
 	// /proc
 	ProcFresh Rung = "fresh"
 	ProcBind  Rung = "bind"

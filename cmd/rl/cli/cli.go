@@ -49,6 +49,9 @@ type grammar struct {
 	Kill       killCmd       `cmd:"" help:"Send containers a signal."`
 	Wait       waitCmd       `cmd:"" help:"Wait until containers have ended, and print their exit statuses."`
 	Rm         rmCmd         `cmd:"" help:"Remove containers."`
+	Pause      pauseCmd      `cmd:"" help:"Stop the processes of containers where they are."`
+	Unpause    unpauseCmd    `cmd:"" help:"Let the processes of paused containers go on."`
+	Update     updateCmd     `cmd:"" help:"Change the limits of containers."`
 	Top        topCmd        `cmd:"" help:"List the processes of a container."`
 	Container  containerCmd  `cmd:"" help:"Manage containers."`
 	Images     imagesCmd     `cmd:"" help:"List images."`
@@ -69,6 +72,7 @@ type Global struct {
 	Root     string      `name:"root" env:"RL_ROOT" placeholder:"DIR" help:"Directory of images and containers."`
 	Userns   string      `name:"identity" env:"RL_USERNS" placeholder:"RUNG" help:"Pin the identity ladder: auto, straight, subids or single."`
 	Driver   string      `name:"rootfs-driver" env:"RL_ROOTFS_DRIVER" placeholder:"DRIVER" help:"Pin the rootfs ladder: auto, kernel, fuse or copy."`
+	Cgroups  string      `name:"cgroups" env:"RL_CGROUPS" placeholder:"RUNG" help:"Pin the cgroup ladder: auto, systemd, delegated or none; podman's enabled, disabled and split."`
 	Insecure []string    `name:"insecure-registry" env:"RL_INSECURE_REGISTRY" placeholder:"HOST" help:"Registry that may speak http or show any certificate; * is all."`
 	Retries  int         `name:"retries" env:"RL_RETRIES" default:"5" help:"How often a download that fails is tried again."`
 	Jobs     int         `name:"jobs" env:"RL_JOBS" default:"3" help:"How many layers are fetched at a time."`

@@ -30,7 +30,7 @@ type diagnosis struct {
 // that worked.
 func (c *doctorCmd) Run(a *app) error {
 	facts := probe.Quick()
-	d := diagnosis{Report: probe.Doctor(facts, probe.Pins{Identity: a.Userns, Rootfs: a.Driver})}
+	d := diagnosis{Report: probe.Doctor(facts, probe.Pins{Identity: a.Userns, Rootfs: a.Driver, Cgroups: a.Cgroups})}
 	if err := c.try(a); err != nil {
 		d.Error = err.Error()
 	} else {
@@ -72,7 +72,7 @@ func (c *doctorCmd) try(a *app) error {
 		out <- b.Bytes()
 	}()
 	code, err := e.Run(a.ctx, &run.Container{Image: img, Name: run.HelloName, Stdio: [3]*os.File{nil, w, w},
-		Flags: plan.Flags{Remove: true, Network: option.Networks{Mode: option.Mode{Name: option.None}}}})
+		Flags: plan.Flags{Remove: true, Cgroups: a.Cgroups, Network: option.Networks{Mode: option.Mode{Name: option.None}}}})
 	w.Close()
 	text := <-out
 	switch {

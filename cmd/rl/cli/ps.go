@@ -98,6 +98,9 @@ func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
 		row.State, row.Status = "created", "Created"
 	case s.Running:
 		row.Status = "Up " + strings.TrimSuffix(since(s.Started), " ago")
+		if s.Paused {
+			row.Status += " (Paused)"
+		}
 		row.Ports = portList(rec.Ports)
 	default:
 		row.Status = fmt.Sprintf("Exited (%d) %s", s.Exit, since(s.Finished))
@@ -106,6 +109,9 @@ func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
 }
 
 func stateOf(s state.Status) string {
+	if s.Paused {
+		return "paused"
+	}
 	if s.Running {
 		return "running"
 	}

@@ -78,6 +78,9 @@ type runCmd struct {
 	Uts          string   `placeholder:"MODE" help:"private or host."`
 	Volume       []string `short:"v" sep:"none" placeholder:"[SRC:]DIR[:OPTS]" help:"Directory or file of the host."`
 	Workdir      string   `short:"w" placeholder:"DIR" help:"Working directory of the workload."`
+
+	limitFlags  `embed:""`
+	cgroupFlags `embed:""`
 }
 
 // createCmd has the flags of run.
@@ -109,6 +112,7 @@ func (c *runCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	flags.Cgroups = a.Cgroups
 	if err := c.pin(a, flags); err != nil {
 		return err
 	}
@@ -243,7 +247,7 @@ func (c *runCmd) flags() (*plan.Flags, error) {
 		d := time.Duration(*c.StopTimeout) * time.Second
 		f.StopTimeout = &d
 	}
-	for _, read := range []func(*plan.Flags) error{c.names, c.environment, c.networking, c.modes, c.mounts, c.rest} {
+	for _, read := range []func(*plan.Flags) error{c.names, c.environment, c.networking, c.modes, c.mounts, c.resources, c.rest} {
 		if err := read(f); err != nil {
 			return nil, err
 		}

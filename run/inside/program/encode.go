@@ -28,7 +28,7 @@ func (p *Program) walk(c codec) {
 	for _, s := range []*string{&p.Root, &p.Hostname, &p.Domainname, &p.User, &p.Cwd} {
 		c.str(s)
 	}
-	for _, b := range []*bool{&p.LoopbackUp, &p.ReadOnly, &p.SingleID, &p.NoNewPriv, &p.SetOOM, &p.Terminal, &p.Reaper, &p.KeepGroups, &p.SetUmask} {
+	for _, b := range []*bool{&p.LoopbackUp, &p.ReadOnly, &p.SingleID, &p.NoNewPriv, &p.SetOOM, &p.Terminal, &p.Reaper, &p.KeepGroups, &p.SetUmask, &p.CgroupNS} {
 		flag(c, b)
 	}
 	for _, n := range []*uint32{&p.Umask, &p.Rows, &p.Cols, &p.FilterFlags, &p.FakeFlags} {

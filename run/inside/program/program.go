@@ -62,6 +62,7 @@ type Program struct {
 	Root       string // where the root file system is mounted
 	Hostname   string // "" leaves it
 	Domainname string
+	CgroupNS   bool // make the cgroup that init is in by now the root of what the container sees
 	LoopbackUp bool // a network namespace of its own: bring lo up
 	Ops        []Op
 	ReadOnly   bool // the root file system, after the operations

@@ -113,3 +113,8 @@ func ParseUserns(s string) (Userns, error) {
 	}
 	return u, nil
 }
+
+// ParseCgroupns reads --cgroupns: private (the default) or host.
+func ParseCgroupns(s string) (Mode, error) {
+	return parseMode("cgroup namespace mode", s, Private, Host)
+}
