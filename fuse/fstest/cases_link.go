@@ -1,6 +1,7 @@
 package fstest
 
 import (
+	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -118,6 +119,15 @@ func unlinkCases() []Case {
 			c.pwrite(fd, "Y", 1)
 			c.eq("read", c.pread(fd, 10, 0), "XYlow")
 			c.absent("f")
+		}},
+		{Name: "unlink/open fifo is still changed", Layers: f, run: func(c *C) {
+			c.ok(unix.Mkfifo(c.p("p"), 0o600))
+			fd := c.open("p", unix.O_RDWR, 0)
+			c.ok(unix.Unlink(c.p("p")))
+			c.ok(unix.Fchmod(fd, 0o640))
+			c.eq("mode", c.fstat(fd).Mode, uint32(unix.S_IFIFO|0o640))
+			c.ok(unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), []unix.Timespec{{Sec: 5}, {Sec: 7}}, 0))
+			c.eq("mtime", c.fstat(fd).Mtim.Sec, int64(7))
 		}},
 		{Name: "unlink/then make: two files", Layers: f, run: func(c *C) {
 			old := c.open("f", unix.O_RDONLY, 0)

@@ -63,7 +63,7 @@ const sgid = unix.S_ISGID
 func modeOf(fd int, mode uint32) syscall.Errno {
 	errno := chmodFD(fd, mode)
 	if errno == syscall.EBADF {
-		errno = chmodAt(unix.AT_FDCWD, procName(fd, ""), mode)
+		errno = chmodPath(procName(fd, ""), mode)
 	}
 	return errno
 }

@@ -269,7 +269,12 @@ func fremovexattr(fd int, name cname) syscall.Errno {
 	return errno
 }
 
-// chownPath and utimesPath follow a link: /proc's to an open file.
+// chmodPath, chownPath and utimesPath follow a link: /proc's to an open file.
+func chmodPath(path cname, mode uint32) syscall.Errno {
+	_, errno := call(unix.SYS_FCHMODAT, 0, path.ptr(), uintptr(mode), 0, 0, 0)
+	return errno
+}
+
 func chownPath(path cname, uid, gid uint32) syscall.Errno {
 	_, errno := call(unix.SYS_FCHOWNAT, 0, path.ptr(), uintptr(uid), uintptr(gid), 0, 0)
 	return errno
