@@ -21,9 +21,13 @@ const (
 	bufSize     = maxData + 8192
 )
 
-// Workers are started as needed, up to these. Each is a thread and up to a
-// megabyte, of which it uses what its largest request was.
-const maxWorkers = 32
+// Workers are started as needed. Each is a thread and up to a megabyte, of which it uses
+// what its largest request was; so those beyond keptWorkers end with their request. That many
+// are there for a file that takes a minute to be copied, and for whom many processes wait.
+const (
+	maxWorkers  = 512
+	keptWorkers = 16
+)
 
 // Conn is a mounted connection. The kernel ends it when the mount goes away, or
 // when all descriptors of it are closed: killing the server hangs nobody.
@@ -173,7 +177,7 @@ func (c *Conn) init(r *Request) (int, syscall.Errno) {
 	if in.flags&initExt != 0 {
 		offered |= uint64(in.flags2) << 32
 	}
-	const always = AsyncRead | BigWrites | DontMask | DoReaddirplus | ReaddirplusAuto | AsyncDIO |
+	const always = AsyncRead | BigWrites | DontMask | DoReaddirplus | AsyncDIO |
 		ParallelDirops | MaxPages | CacheSymlinks | HandleKillprivV | SetxattrExt | initExt
 	flags := offered & (always | c.want)
 	c.flags.Store(flags)

@@ -53,7 +53,6 @@ const (
 	BigWrites       = 1 << 5
 	DontMask        = 1 << 6
 	DoReaddirplus   = 1 << 13
-	ReaddirplusAuto = 1 << 14
 	AsyncDIO        = 1 << 15
 	WritebackCache  = 1 << 16
 	ParallelDirops  = 1 << 18

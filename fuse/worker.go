@@ -51,6 +51,12 @@ func (w *worker) loop() {
 	c := w.conn
 	for {
 		if !w.leads.Load() {
+			if c.started.Load() > keptWorkers {
+				if c.started.Add(-1) >= keptWorkers {
+					return
+				}
+				c.started.Add(1)
+			}
 			select {
 			case <-c.gone:
 				return

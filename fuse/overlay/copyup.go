@@ -78,8 +78,8 @@ func (f *FS) copyUp(n *node, most int64) syscall.Errno {
 	return 0
 }
 
-// beforeCopy lets others go on while a file is copied, and while another request that
-// copies it is waited for.
+// beforeCopy lets others go on while a file is copied, or waited for because another request
+// copies it.
 func (f *FS) beforeCopy(r *fuse.Request, n *node) {
 	if n.dir != nil {
 		return

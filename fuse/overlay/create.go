@@ -272,6 +272,10 @@ func (f *FS) tmpfile(r *fuse.Request, p *node) (int, syscall.Errno) {
 	if errno != 0 {
 		return 0, errno
 	}
+	if fd >= f.maxNameless {
+		closeFD(fd)
+		return 0, syscall.ENFILE
+	}
 	var st unix.Statx_t
 	if errno = statFD(fd, &st); errno == 0 {
 		uid, gid := r.In.UID, r.In.GID

@@ -63,6 +63,17 @@ func (c *dirfds) add(d *dirfd) {
 	old.drop()
 }
 
+// empty closes what nobody uses now.
+func (c *dirfds) empty() {
+	c.mu.Lock()
+	ring := c.ring
+	c.ring, c.hand = nil, 0
+	c.mu.Unlock()
+	for _, d := range ring {
+		d.drop()
+	}
+}
+
 // drop takes it from its home; who is using it goes on.
 func (d *dirfd) drop() {
 	if d.home.CompareAndSwap(d, nil) {

@@ -193,6 +193,91 @@ func TestManyOpenFiles(t *testing.T) {
 	}
 }
 
+// Every open file without a name is a descriptor of the server. When there are no more, a name
+// cannot be removed, rather than that what is open is lost.
+func TestFewDescriptors(t *testing.T) {
+	const count = 300
+	o := newTryOut(t, fstest.TmpfsDir(t), 1)
+	o.Files = 128
+	for i := range count {
+		put(t, fmt.Sprint(o.Lowers[0], "/f", i), fmt.Sprint("low", i))
+	}
+	defer start(t, o.job)()
+	open := map[string]*os.File{}
+	defer func() {
+		for _, f := range open {
+			f.Close()
+		}
+	}()
+	kept := 0
+	for i := range count {
+		name := fmt.Sprint("f", i)
+		f, err := os.Open(o.at(name))
+		must(t, err)
+		open[name] = f
+		if err := os.Remove(o.at(name)); err != nil {
+			fails(t, "remove", err, unix.ENFILE)
+			kept++
+		}
+	}
+	if kept == 0 || kept > count-50 {
+		t.Errorf("%d of %d names were kept", kept, count)
+	}
+	for i := range count {
+		var b [8]byte
+		if n, err := open[fmt.Sprint("f", i)].ReadAt(b[:], 0); string(b[:n]) != fmt.Sprint("low", i) {
+			t.Fatalf("f%d reads %q, %v", i, b[:n], err)
+		}
+	}
+	for name, f := range open {
+		f.Close()
+		delete(open, name)
+	}
+	// They are forgotten when the kernel comes to it.
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err := os.RemoveAll(o.Target + "/f" + fmt.Sprint(count-1)); err == nil || time.Now().After(end) {
+			must(t, err)
+			break
+		}
+	}
+	must(t, os.WriteFile(o.at("new"), []byte("new"), 0o644))
+	o.reads(t, "new", "new")
+}
+
+// A store that was copied has other inode numbers: what an index says by the old ones is
+// about other files.
+func TestIndexOfOtherLayers(t *testing.T) {
+	o := newTryOut(t, fstest.TmpfsDir(t), 1)
+	low := o.Lowers[0]
+	fill := func() {
+		for _, pair := range []string{"a", "b"} {
+			put(t, low+"/"+pair+"1", pair)
+			must(t, os.Link(low+"/"+pair+"1", low+"/"+pair+"2"))
+		}
+	}
+	fill()
+	stop := start(t, o.job)
+	must(t, appendTo(o.at("a1"), "+"))
+	o.reads(t, "a2", "a+")
+	stop()
+	index, err := filepath.Glob(o.Work + "/links-*/*")
+	must(t, err)
+	if len(index) != 1 {
+		t.Fatalf("the index has %v", index)
+	}
+	must(t, os.Rename(low, low+".old"))
+	must(t, os.Mkdir(low, 0o755))
+	fill()
+	var st unix.Stat_t
+	must(t, unix.Stat(low+"/b1", &st))
+	must(t, os.Rename(index[0], fmt.Sprintf("%s/%x", filepath.Dir(index[0]), st.Ino))) // as chance could have it
+
+	defer start(t, o.job)()
+	o.reads(t, "a1", "a+")
+	o.reads(t, "b1", "b")
+	o.reads(t, "b2", "b")
+}
+
 // The server is killed under load: who works in the mount gets errors and goes on, and
 // the kernel's overlay shows from the upper what had been written.
 func TestKilledUnderLoad(t *testing.T) {
@@ -308,7 +393,7 @@ func TestCorruptMarks(t *testing.T) {
 	must(t, appendTo(o.at("one"), "+"))
 	stop()
 
-	index, err := filepath.Glob(o.Work + "/links/*")
+	index, err := filepath.Glob(o.Work + "/links-*/*")
 	must(t, err)
 	if len(index) != 1 {
 		t.Fatalf("the index has %v", index)

@@ -1,8 +1,8 @@
 package overlay
 
 import (
+	"fmt"
 	"hash/fnv"
-	"io"
 	"strconv"
 	"syscall"
 
@@ -97,21 +97,23 @@ func (f *FS) linkTo(n *node, dir int, name cname) syscall.Errno {
 // which a user namespace may not decode.) It lies in the work directory; a mount without
 // it, or by the kernel, shows what the kernel shows: names that were not written
 // through still lead to the layer's file.
-const indexDir = cname("links\x00")
-
-// indexDir is another one for each set of layers that were written under other maps: a
-// container may come back to the same image in other directories, whose keys mean nothing
-// to it.
-func (f *FS) indexDir() cname {
-	if f.Maps == nil {
-		return indexDir
-	}
+//
+// Keys are inode numbers, which mean nothing in other directories: a store may be copied,
+// a layer unpacked anew. So the index is of these layers, by what a copy of their roots would not
+// have: the inode's number and the time of its birth.
+func (f *FS) indexName() (cname, syscall.Errno) {
 	h := fnv.New64a()
-	for _, l := range f.Lowers {
-		io.WriteString(h, l+"\x00")
+	for _, l := range f.layers[1:] {
+		var st unix.Statx_t
+		if err := unix.Statx(l.fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+			return "", err.(syscall.Errno)
+		}
+		fmt.Fprintln(h, st.Ino, st.Btime.Sec, st.Btime.Nsec)
 	}
-	return c(indexDir.String() + "-" + strconv.FormatUint(h.Sum64(), 16))
+	return c(indexPrefix + strconv.FormatUint(h.Sum64(), 16)), 0
 }
+
+const indexPrefix = "links-"
 
 // openIndex gives the index a node of its own, so that it can be a file's place.
 func (f *FS) openIndex(create bool) *node {
@@ -120,12 +122,16 @@ func (f *FS) openIndex(create bool) *node {
 	if f.index != nil || f.work < 0 {
 		return f.index
 	}
+	name, errno := f.indexName()
+	if errno != 0 {
+		return nil
+	}
 	if create {
-		if errno := mkdirAt(f.work, f.indexDir(), 0o700); errno != 0 && errno != syscall.EEXIST {
+		if errno := mkdirAt(f.work, name, 0o700); errno != 0 && errno != syscall.EEXIST {
 			return nil
 		}
 	}
-	fd, errno := openAt(f.work, f.indexDir(), dirFlags, 0)
+	fd, errno := openAt(f.work, name, dirFlags, 0)
 	if errno != 0 {
 		return nil
 	}
@@ -143,7 +149,7 @@ func (f *FS) openIndex(create bool) *node {
 	return n
 }
 
-func indexName(key uint64) cname { return c(strconv.FormatUint(key, 16)) }
+func entryName(key uint64) cname { return c(strconv.FormatUint(key, 16)) }
 
 // toIndex gives a copy that is about to be put in place a name in the index.
 func (f *FS) toIndex(key uint64, tmp cname) syscall.Errno {
@@ -152,7 +158,7 @@ func (f *FS) toIndex(key uint64, tmp cname) syscall.Errno {
 		return syscall.ENOENT
 	}
 	dir := x.dir.up.fd.Load().fd
-	name := indexName(key)
+	name := entryName(key)
 	_ = unlinkAt(dir, name, 0) // of an earlier life
 	return linkAt(f.work, tmp, dir, name, 0)
 }
@@ -165,7 +171,7 @@ func (f *FS) indexed(n *node) {
 		return
 	}
 	dir := x.dir.up.fd.Load().fd
-	name := indexName(n.ino)
+	name := entryName(n.ino)
 	var st unix.Statx_t
 	if statAt(dir, name, &st) != 0 {
 		return
@@ -182,7 +188,7 @@ func (f *FS) toIndexPlace(n *node) bool {
 		return false
 	}
 	var st unix.Statx_t
-	name := indexName(n.ino)
+	name := entryName(n.ino)
 	if statAt(x.dir.up.fd.Load().fd, name, &st) != 0 {
 		return false
 	}
@@ -193,7 +199,7 @@ func (f *FS) toIndexPlace(n *node) bool {
 // dropIndex: the last name is gone.
 func (f *FS) dropIndex(n *node) {
 	if f.index != nil && n.layer == 0 {
-		_ = unlinkAt(f.index.dir.up.fd.Load().fd, indexName(n.ino), 0)
+		_ = unlinkAt(f.index.dir.up.fd.Load().fd, entryName(n.ino), 0)
 	}
 }
 

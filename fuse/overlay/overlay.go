@@ -49,6 +49,10 @@ type FS struct {
 	listings
 	dirfds dirfds
 
+	// Files that are open and have no name cost a descriptor each. One with this number
+	// is too many: the rest is needed to answer requests.
+	maxNameless int
+
 	moving  sync.RWMutex // held for writing while a directory changes its place
 	devs    []uint64     // of the layers; the first is the one whose inode numbers are shown as they are
 	layers  []layerRoot
@@ -80,8 +84,10 @@ func New(o Options) (*FS, error) {
 	f := &FS{Options: o, work: -1, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), whites: o.tuning.whites}
 	f.byKey, f.inos, f.alts = map[uint64]*node{}, map[uint64]uint64{}, map[*node][]place{}
 	f.next = rootID
+	files := descriptors()
+	f.maxNameless = files / 2
 	if f.dirfds.limit = o.tuning.dirfds; f.dirfds.limit == 0 {
-		f.dirfds.limit = descriptors() / 4
+		f.dirfds.limit = min(files, 16<<10) / 4
 	}
 	if err := f.open(); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -100,7 +106,7 @@ func descriptors() int {
 	if unix.Setrlimit(unix.RLIMIT_NOFILE, &lim) != nil {
 		return 256
 	}
-	return int(min(lim.Cur, 16<<10))
+	return int(min(lim.Cur, 1<<30))
 }
 
 func (f *FS) open() error {
@@ -234,6 +240,13 @@ func (f *FS) Handle(r *fuse.Request) (int, syscall.Errno) {
 	n := f.node(r.In.NodeID)
 	if n == nil {
 		return 0, syscall.ESTALE
+	}
+	if n.dir == nil {
+		if n.mu.TryLock() {
+			n.mu.Unlock()
+		} else {
+			r.Yield() // it is being copied up, as a rule
+		}
 	}
 	switch r.In.Opcode {
 	case fuse.OpLookup:

@@ -63,32 +63,47 @@ type victim struct {
 	orphan int32
 }
 
-// aim prepares it, with n.mu held until fell or spared: the file must be at hand
-// when its last name is gone and it is still open.
-func (f *FS) aim(p *node, name cname, st *unix.Statx_t, layer int) (v victim) {
+// aim prepares it, with n.mu held until fell or spared (and not after an error): the file
+// must be at hand when its last name is gone and it is still open.
+func (f *FS) aim(p *node, name cname, st *unix.Statx_t, layer int) (v victim, errno syscall.Errno) {
 	v.layer = layer
 	key := f.keyOf(st)
 	if v.n = f.known(key); v.n == nil {
 		if st.Nlink < 2 {
 			v.last = true
-			return v
+			return v, 0
 		}
 		v.n, v.taken = f.take(p, name, layer, st), true
 	}
 	v.n.mu.Lock()
-	f.expect(&v)
-	return v
+	if errno = f.expect(&v); errno != 0 {
+		f.spared(&v)
+	}
+	return v, errno
 }
 
-// expect finds out whether the name is the last, and opens the file then.
-func (f *FS) expect(v *victim) {
+// expect finds out whether the name is the last, and opens the file then. Each costs a descriptor
+// until it is closed; when there are no more, the name must stay, or what is open would be lost.
+func (f *FS) expect(v *victim) syscall.Errno {
+	errno := f.openVictim(v)
+	if errno == syscall.EMFILE || errno == syscall.ENFILE {
+		f.dirfds.empty()
+		errno = f.openVictim(v)
+	}
+	if errno == syscall.EMFILE || errno == syscall.ENFILE {
+		return syscall.ENFILE
+	}
+	return 0
+}
+
+func (f *FS) openVictim(v *victim) syscall.Errno {
 	var now unix.Statx_t
-	if f.statLocked(v.n, &now) != 0 {
-		return
+	if errno := f.statLocked(v.n, &now); errno != 0 {
+		return errno
 	}
 	v.last = int64(now.Nlink)+int64(v.n.links.Load()) <= 1
 	if !v.last || v.n.orphan != 0 {
-		return
+		return 0
 	}
 	fd, errno := -1, syscall.ENOENT
 	switch kind(&now) {
@@ -106,14 +121,20 @@ func (f *FS) expect(v *victim) {
 			fd, errno = f.reopen(v.n, unix.O_RDONLY) // a program that runs cannot be opened for writing
 		}
 	default: // how it is open nobody tells, and its inode must not be another's before it is forgotten
-		if d, e := f.place(v.n); e == 0 {
+		var d *dirfd
+		if d, errno = f.place(v.n); errno == 0 {
 			fd, errno = openAt(d.fd, v.n.name, unix.O_PATH, 0)
 			d.release()
 		}
 	}
+	if errno == 0 && fd >= f.maxNameless {
+		closeFD(fd)
+		return syscall.EMFILE
+	}
 	if errno == 0 {
 		v.orphan = int32(fd + 1)
 	}
+	return errno
 }
 
 // fell: the name is gone.
@@ -196,7 +217,10 @@ func (f *FS) unlink(r *fuse.Request, p *node) (int, syscall.Errno) {
 	if isDir(st) {
 		return 0, syscall.EISDIR
 	}
-	v := f.aim(p, name, st, layer)
+	v, errno := f.aim(p, name, st, layer)
+	if errno != 0 {
+		return 0, errno
+	}
 	// Whether it was copied up in the meantime: aim has locked it.
 	if !s.inUp {
 		var now unix.Statx_t

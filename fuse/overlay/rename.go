@@ -196,7 +196,9 @@ func (f *FS) replace(m *renaming) syscall.Errno {
 		if !m.s2.inUp {
 			v.layer = m.s2.belowLayer
 		}
-		f.expect(&v)
+		if errno := f.expect(&v); errno != 0 {
+			return errno
+		}
 	}
 	errno := f.swap(m)
 	if errno != 0 {

@@ -27,6 +27,7 @@ type job struct {
 	Whites whiteKind // and so on: the tuning of Options, which is not written
 	Dirfds int
 	Copied bool
+	Files  uint64 // the server's limit of open files, or 0
 }
 
 func TestMain(m *testing.M) {
@@ -46,6 +47,11 @@ func serveJob(text string) error {
 		return err
 	}
 	j.tuning = tuning{j.Whites, j.Dirfds, j.Copied}
+	if j.Files > 0 {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: j.Files, Max: j.Files}); err != nil {
+			return err
+		}
+	}
 	f, err := New(j.Options)
 	if err != nil {
 		return err
