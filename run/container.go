@@ -327,6 +327,7 @@ func (p *preparation) record() (err error) {
 	if p.cont, err = p.State.Reopen(p.rec); err != nil {
 		return fault.New("", "container %s is running", p.rec.Name)
 	}
+	p.mourn(p.rec)
 	if p.rec.Map.Name() != p.id.Map.Name() {
 		return fault.New("make it anew", "container %s was made under other ids (%s) than there are now (%s)", p.rec.Name, p.rec.Map.Name(), p.id.Map.Name())
 	}
@@ -475,10 +476,13 @@ func (p *preparation) target() string { return p.State.Target() }
 func (p *preparation) config() *monitor.Config {
 	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Remove: p.Flags.Remove, Plain: p.Rootfs,
 		Network: p.net.Config, Program: p.outer(), Names: p.names(), Leases: p.conn.leaseFiles(), Control: p.conn.control,
-		Pipes: len(p.output),
-		Tree:  rootfs.Tree{Lowers: p.lowers, Maps: p.maps, Target: p.target(), Volatile: p.Flags.Remove}}
+		Pipes: len(p.output), Journal: p.journal(), About: about(p.rec), Attached: !p.Background,
+		Tree: rootfs.Tree{Lowers: p.lowers, Maps: p.maps, Target: p.target(), Volatile: p.Flags.Remove}}
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
+	}
+	if p.ID == "" {
+		c.Born = p.rec.Created.UnixNano()
 	}
 	if p.Background {
 		c.Log = filepath.Join(p.cont.Dir, state.LogFile)

@@ -251,6 +251,8 @@ func (e *Engine) Sweep(ctx context.Context) error {
 		}
 		if rec == nil { // killed before it was written: nothing of the container can have run
 			rec = e.State.Unrecorded(c)
+		} else {
+			e.mourn(rec)
 		}
 		errs = append(errs, e.discard(rec))
 		locks[i].Close()

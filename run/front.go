@@ -97,6 +97,7 @@ func (p *preparation) finish() {
 	}
 	if p.Flags.Remove {
 		if _, err := os.Lstat(p.State.Dir(p.rec)); err == nil {
+			p.mourn(p.rec)
 			p.discard(p.rec)
 		}
 	}
@@ -108,6 +109,9 @@ func (p *preparation) orphaned() (int, error) {
 	foreign := p.child.Pid == 0
 	status, err := p.child.Wait()
 	p.finish()
+	if !p.Flags.Remove {
+		p.mourned(p.rec)
+	}
 	if foreign {
 		return 137, fault.WithCode(137, "", "the container whose network this one shares has ended, and this one with it")
 	}

@@ -73,9 +73,11 @@ func (e *Engine) RemoveImage(ctx context.Context, text string, force bool) (*Rem
 			return nil, err
 		}
 		done.Untagged = append(done.Untagged, name)
+		e.tellImage(img.ID.String(), img.ID.String(), "untag")
 	}
 	if last {
 		done.Deleted = []string{img.ID.String()}
+		e.tellImage(img.ID.String(), img.ID.String(), "delete")
 	}
 	_, err = e.Store.Collect(e.RemoveTree, e.layerInUse)
 	return done, err

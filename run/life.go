@@ -87,6 +87,7 @@ func (e *Engine) Stop(ctx context.Context, text string, timeout *time.Duration) 
 	}
 	select {
 	case err := <-ended:
+		e.tellOf(rec, "stop")
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -95,7 +96,9 @@ func (e *Engine) Stop(ctx context.Context, text string, timeout *time.Duration) 
 	if err := ask(rec, []byte{monitor.AskSignal, byte(unix.SIGKILL)}); err != nil && e.State.Running(rec.ID) {
 		return err
 	}
-	return <-ended
+	err = <-ended
+	e.tellOf(rec, "stop")
+	return err
 }
 
 // Wait waits until a container has ended and gives its exit status.
@@ -154,7 +157,14 @@ func (e *Engine) Remove(text string, force bool) error {
 		return err
 	}
 	defer lock.Close()
-	return e.discard(rec)
+	e.mourn(rec)
+	if err := e.discard(rec); err != nil {
+		return err
+	}
+	if !rec.Remove || rec.Fresh {
+		e.tellOf(rec, "destroy")
+	}
+	return nil
 }
 
 // Logs reads what a container wrote.

@@ -35,6 +35,7 @@ func (e *Engine) CreateNetwork(spec network.Spec) (*network.Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.tellNetwork(n, "create")
 	for _, r := range routes {
 		if n.Subnet.Overlaps(r) {
 			e.Notice("containers of network " + n.Name + " cannot reach the host's network " + r.String() + ": it overlaps with their " + n.Subnet.String())
@@ -73,7 +74,15 @@ func (e *Engine) RemoveNetwork(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.Remove(text)
+	n, err := s.Get(text)
+	if err != nil {
+		n = &network.Network{Name: text}
+	}
+	name, err := s.Remove(text)
+	if err == nil {
+		e.tellNetwork(n, "destroy")
+	}
+	return name, err
 }
 
 // PruneNetworks removes the networks that no running container is in and that want
@@ -83,7 +92,15 @@ func (e *Engine) PruneNetworks(want func(*network.Network) bool) ([]string, erro
 	if err != nil {
 		return nil, err
 	}
-	return s.Prune(want)
+	known := map[string]*network.Network{}
+	names, err := s.Prune(func(n *network.Network) bool {
+		known[n.Name] = n
+		return want == nil || want(n)
+	})
+	for _, name := range names {
+		e.tellNetwork(known[name], "destroy")
+	}
+	return names, err
 }
 
 // Attachment is what a container wants to be in a network that it is connected to
@@ -124,7 +141,9 @@ func (e *Engine) ConnectNetwork(a Attachment) error {
 			return err
 		}
 	}
-	_, err = monitor.Ask(rec.Control, append([]byte{monitor.AskAttach}, device...), fds...)
+	if _, err = monitor.Ask(rec.Control, append([]byte{monitor.AskAttach}, device...), fds...); err == nil {
+		e.tellNetwork(n, "connect", "container", rec.ID)
+	}
 	return err
 }
 
@@ -138,7 +157,9 @@ func (e *Engine) DisconnectNetwork(text, container string) error {
 	if err != nil {
 		return err
 	}
-	_, err = monitor.Ask(rec.Control, append([]byte{monitor.AskDetach}, n.Name...))
+	if _, err = monitor.Ask(rec.Control, append([]byte{monitor.AskDetach}, n.Name...)); err == nil {
+		e.tellNetwork(n, "disconnect", "container", rec.ID)
+	}
 	return err
 }
 

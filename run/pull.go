@@ -115,6 +115,11 @@ func (e *Engine) Pull(ctx context.Context, r Request) (*oci.Image, error) {
 		img.Name = r.Ref.Name()
 		err = e.Store.Tag(img.Name, img.Descriptor)
 	}
+	if err == nil {
+		repository := r.Ref
+		repository.Tag, repository.Digest = "", ""
+		e.tellImage(r.Ref.Familiar(), repository.Familiar(), "pull")
+	}
 	return img, err
 }
 

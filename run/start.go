@@ -31,6 +31,7 @@ func (e *Engine) Create(ctx context.Context, c *Container) (string, error) {
 	if err := p.create(); err != nil {
 		return "", err
 	}
+	p.tellOf(p.rec, "create")
 	return p.rec.ID, nil
 }
 
@@ -83,5 +84,10 @@ func (e *Engine) Restart(ctx context.Context, text string, timeout *time.Duratio
 		return err
 	}
 	_, err := e.Start(ctx, text, false, false, nil, [3]*os.File{})
+	if err == nil {
+		if rec, err := e.State.Find(text); err == nil {
+			e.tellOf(rec, "restart")
+		}
+	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rl/run/events"
 	"rl/run/inside"
 	"rl/run/state"
 )
@@ -26,6 +27,7 @@ func (m *monitor) attend() error {
 		return err
 	}
 	m.started()
+	m.tellStart()
 	m.front.Send([]byte{MsgRunning})
 	m.deliver()
 	status, err := m.reap()
@@ -64,6 +66,7 @@ func (m *monitor) obey() {
 		switch msg[0] {
 		case MsgSignal:
 			if len(msg) > 1 {
+				m.tell("kill", "signal", itoa(int(msg[1])))
 				m.signal(int(msg[1]))
 			}
 		case MsgDetach:
@@ -144,6 +147,10 @@ func (m *monitor) exit(ws syscall.WaitStatus) error {
 			m.notice("the exit status was not recorded: " + err.Error())
 		}
 	}
+	ends := []events.Event{m.death(code)}
+	if !m.conf.Remove {
+		m.conf.Journal.Add(ends...)
+	}
 	m.drainLog()
 	for i := len(m.undo) - 1; i >= 0; i-- {
 		if err := m.undo[i](); err != nil {
@@ -156,6 +163,7 @@ func (m *monitor) exit(ws syscall.WaitStatus) error {
 		if err := m.remove(); err != nil {
 			m.notice(err.Error())
 		}
+		m.conf.Journal.Add(append(ends, m.event("destroy"))...)
 	}
 	m.code.Store(int32(code))
 	m.lock.Close() // whoever is told may remove the container

@@ -31,6 +31,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"rl/run/events"
 	"rl/run/rootfs"
 	"rl/slirp"
 	"rl/slirp/external"
@@ -67,6 +68,11 @@ type Config struct {
 	Control string      // "" or the path of the socket to listen on, see control.go
 
 	Cgroup Cgroup
+
+	Journal  events.Journal    // what happens is written there
+	About    map[string]string // attributes of each event: image, name, labels
+	Born     int64             // when it was created, if this is its first start; nanoseconds since 1970
+	Attached bool              // the front stays with it
 
 	Network *slirp.Config // nil: no devices are made
 	Program *Program      // with Network: another program makes the device and serves it

@@ -153,6 +153,7 @@ func (m *monitor) answer(s *sys.Socket) {
 		if len(msg) < 2 {
 			return
 		}
+		m.tell("kill", "signal", itoa(int(msg[1])))
 		m.signal(int(msg[1]))
 		if len(msg) > 2 && msg[2] == 1 && m.group.Frozen() {
 			err = m.group.Thaw()

@@ -102,6 +102,7 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 	if err := p.socket.Send([]byte{inside.MsgGo}, int(what.Fd())); err != nil {
 		return err
 	}
+	id, line := execID(), strings.Join(e.Args, " ")
 	for {
 		msg, files, err := p.socket.Recv()
 		if err == io.EOF {
@@ -123,9 +124,13 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 		case inside.MsgNotice:
 			s.Send(msg)
 		case inside.MsgRunning:
+			m.conf.Journal.Add(m.event("exec_create: "+line, "execID", id), m.event("exec_start: "+line, "execID", id))
 			s.Send([]byte{MsgRunning})
 			m.leave(p.pid)
 		case inside.MsgError, inside.MsgExit: // E is E, X is X
+			if msg[0] == inside.MsgExit && len(msg) > 1 {
+				m.tell("exec_die", "execID", id, "exitCode", itoa(int(msg[1])))
+			}
 			s.Send(msg)
 			return nil
 		}

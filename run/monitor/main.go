@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,6 +54,7 @@ type monitor struct {
 	namespaces uintptr       // those of the container that are not this process's
 	gone       chan struct{} // closed when the container has ended
 	log        *logs.Log
+	began      time.Time      // when the workload was started
 	code       atomic.Int32   // its exit status then
 	answers    sync.WaitGroup // of those who wait for that
 

@@ -25,9 +25,9 @@ type Status struct {
 // ExitFile is where the monitor writes how the workload ended.
 const ExitFile = "exit"
 
-// killed is the status of a container whose monitor was killed: the kernel ended
+// Killed is the status of a container whose monitor was killed: the kernel ended
 // the workload by SIGKILL then.
-const killed = 137
+const Killed = 137
 
 // Status tells it by the container's lock, which no crash can leave behind, and by
 // what its monitor wrote at the end.
@@ -46,7 +46,7 @@ func (r Root) Status(rec *Record) (s Status, err error) {
 	}
 	data, err := os.ReadFile(filepath.Join(dir, ExitFile))
 	if errors.Is(err, os.ErrNotExist) { // nobody was there to write it
-		s.Exit, s.Finished = killed, s.Started
+		s.Exit, s.Finished = Killed, s.Started
 		return s, nil
 	}
 	if err != nil {

@@ -53,6 +53,7 @@ type grammar struct {
 	Unpause    unpauseCmd    `cmd:"" help:"Let the processes of paused containers go on."`
 	Update     updateCmd     `cmd:"" help:"Change the limits of containers."`
 	Top        topCmd        `cmd:"" help:"List the processes of a container."`
+	Events     eventsCmd     `cmd:"" help:"Show what happens to containers, images, networks and volumes."`
 	Container  containerCmd  `cmd:"" help:"Manage containers."`
 	Images     imagesCmd     `cmd:"" help:"List images."`
 	Rmi        rmiCmd        `cmd:"" help:"Remove images."`

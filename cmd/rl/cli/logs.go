@@ -28,18 +28,12 @@ func (c *logsCmd) Run(a *app) error {
 		}
 		w.Tail, w.All = n, n < 0
 	}
-	for _, t := range []struct {
-		flag, text string
-		into       *time.Time
-	}{{"--since", c.Since, &w.Since}, {"--until", c.Until, &w.Until}} {
-		if t.text == "" {
-			continue
-		}
-		when, ok := pointInTime(t.text)
-		if !ok {
-			return fault.New("write RFC 3339, unix seconds, or how long ago, as 10m", "bad %s %q", t.flag, t.text)
-		}
-		*t.into = when
+	var err error
+	if w.Since, err = timeFlag("--since", c.Since); err != nil {
+		return err
+	}
+	if w.Until, err = timeFlag("--until", c.Until); err != nil {
+		return err
 	}
 	e, err := a.engine()
 	if err != nil {
