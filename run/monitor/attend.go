@@ -138,16 +138,21 @@ func (m *monitor) exit(ws syscall.WaitStatus) error {
 	if ws.Signaled() {
 		code = 128 + int(ws.Signal())
 	}
+	var ends []events.Event
+	oom := m.group.Dir != "" && m.group.Killed() > 0
+	if oom {
+		ends = append(ends, m.event("oom"))
+	}
+	ends = append(ends, m.death(code))
 	if !m.conf.Remove {
 		text := itoa(code) + " " + time.Now().UTC().Format(time.RFC3339Nano)
-		if m.group.Dir != "" && m.group.Killed() > 0 {
+		if oom {
 			text += " " + state.OOMKilled
 		}
 		if err := os.WriteFile(m.path("exit"), []byte(text+"\n"), 0o600); err != nil {
 			m.notice("the exit status was not recorded: " + err.Error())
 		}
 	}
-	ends := []events.Event{m.death(code)}
 	if !m.conf.Remove {
 		m.conf.Journal.Add(ends...)
 	}

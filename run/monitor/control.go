@@ -159,11 +159,17 @@ func (m *monitor) answer(s *sys.Socket) {
 			err = m.group.Thaw()
 		}
 	case AskFreeze:
-		err = m.freeze()
+		if err = m.freeze(); err == nil {
+			m.tell("pause")
+		}
 	case AskThaw:
-		err = m.thaw()
+		if err = m.thaw(); err == nil {
+			m.tell("unpause")
+		}
 	case AskLimits:
-		err = m.update(msg[1:])
+		if err = m.update(msg[1:]); err == nil {
+			m.tell("update")
+		}
 	case AskWait:
 		m.answers.Add(1)
 		defer m.answers.Done()
