@@ -64,7 +64,7 @@ func become(p *program.Program) error {
 		}
 	}
 	if late != nil { // a directory that only the user may enter, not root
-		if err := syscall.Chdir(p.Cwd); err != nil {
+		if err := enter(p.Cwd, false); err != nil {
 			return &failure{what: "enter the working directory " + p.Cwd, err: err, code: 126}
 		}
 	}
@@ -168,6 +168,13 @@ func enter(cwd string, missing bool) error {
 		if err := mkdirAll(cwd, 0o755); err != nil {
 			return err
 		}
+		return syscall.Chdir(cwd)
 	}
-	return syscall.Chdir(cwd)
+	// The container has been running, and may have made links.
+	fd, err := raw.Open(cwd, oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	return syscall.Fchdir(fd)
 }

@@ -1,6 +1,10 @@
 package inside
 
-import "syscall"
+import (
+	"syscall"
+
+	"rl/userns/sys/raw"
+)
 
 const oPath = 0x200000 // O_PATH
 
@@ -112,7 +116,7 @@ func writeNew(path, data string, mode uint32) error {
 // that would block for ever or a file of gigabytes, reads as empty.
 func slurp(path string) []byte {
 	const most = 8 << 20
-	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	fd, err := raw.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK|syscall.O_NOCTTY)
 	if err != nil {
 		return nil
 	}

@@ -43,6 +43,24 @@ func MountSetattr(path string, set uint64) error {
 	return fail(e)
 }
 
+// Open opens a file and follows no magic link on the way, as procfs has them: they lead to other
+// processes' files whatever the root is (openat2(2) with RESOLVE_NO_MAGICLINKS, Linux 5.6;
+// where that is missing or forbidden, open(2)).
+func Open(path string, flags int) (int, error) {
+	p, err := syscall.BytePtrFromString(path)
+	if err != nil {
+		return -1, err
+	}
+	const sysOpenat2, noMagicLinks = 437, 0x02 // the number is the same on every architecture
+	how := struct{ flags, mode, resolve uint64 }{uint64(flags), 0, noMagicLinks}
+	dirfd := -100 // AT_FDCWD
+	fd, _, e := syscall.Syscall6(sysOpenat2, uintptr(dirfd), uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
+	if e == syscall.ENOSYS || e == syscall.EPERM {
+		return syscall.Open(path, flags, 0)
+	}
+	return int(fd), fail(e)
+}
+
 // LoopbackUp brings the interface lo of the current network namespace up.
 func LoopbackUp() error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
