@@ -276,6 +276,11 @@ func (p *preparation) create() error {
 	p.rec.Terminal, p.rec.Interactive = p.Flags.Terminal, p.Flags.Interactive
 	p.rec.StopSignal, p.rec.StopTimeout = p.plan.StopSignal, p.Flags.StopTimeout
 	p.rec.Labels = p.labels()
+	p.recordMounts()
+	release, err := p.holdVolumes()
+	if err != nil {
+		return explainCreate(err)
+	}
 	dirs := []string{"upper", "work"}
 	if p.Rootfs != "" {
 		dirs = nil
@@ -289,6 +294,7 @@ func (p *preparation) create() error {
 			os.Remove(filepath.Join(p.cont.Dir, state.CgroupFile))
 		}
 	}
+	release()
 	if err != nil {
 		return explainCreate(err)
 	}
@@ -315,6 +321,9 @@ func (p *preparation) record() (err error) {
 		p.rec.Fresh = p.Idle
 		if p.Flags.Limits != (option.Limits{}) {
 			p.rec.Limits = &p.Flags.Limits
+		}
+		if err := p.inherit(); err != nil {
+			return err
 		}
 		if !p.Flags.Remove || p.Idle {
 			p.rec.Request, err = json.Marshal(saved{p.Flags, p.Rootfs})
@@ -349,10 +358,8 @@ func (p *preparation) labels() map[string]string {
 
 // write writes what the container's directory holds besides its record.
 func (p *preparation) write() error {
-	for _, v := range p.plan.Volumes {
-		if err := os.MkdirAll(v.Dir, 0o755); err != nil {
-			return err
-		}
+	if err := p.makeVolumes(); err != nil {
+		return err
 	}
 	if p.plan.OnDisk {
 		if err := p.writeFiles(); err != nil {
@@ -379,7 +386,7 @@ func (p *preparation) facts() (*plan.Facts, error) {
 	host, _ := os.Hostname()
 	f := &plan.Facts{
 		ID: p.rec.ID, Map: p.id.Map, SingleID: p.id.Single, Network: p.network, Cgroup2: p.cgroup2, Hostname: host,
-		FilesDir: filepath.Join(dir, "files"), VolumesDir: filepath.Join(dir, "volumes"), Caps: lastCap(),
+		FilesDir: filepath.Join(dir, "files"), Volume: p.volumeOf, Caps: lastCap(),
 		IsDir: isDir,
 		Seccomp: func(path string, caps []string) (*specs.LinuxSeccomp, error) {
 			if path == "" || path == "builtin" {
@@ -488,14 +495,10 @@ func (p *preparation) config() *monitor.Config {
 		c.Log = filepath.Join(p.cont.Dir, state.LogFile)
 	}
 	if p.Flags.Remove {
-		c.Name = p.State.Name(p.rec)
+		c.Name, c.Own = p.State.Name(p.rec), p.rec.Anonymous()
 	}
 	p.conn.name(c.Network, p.rec.Name)
-	for _, v := range p.plan.Volumes {
-		if !v.NoCopy {
-			c.Volumes = append(c.Volumes, monitor.Volume{Dir: v.Dir, Target: v.Target})
-		}
-	}
+	c.Volumes = p.volumes()
 	return c
 }
 
@@ -548,6 +551,7 @@ func (p *preparation) close() {
 	if p.cont != nil && p.ID != "" { // it was there before
 		p.cont.Close()
 	} else if p.cont != nil {
+		p.dropVolumes(p.rec)
 		p.discard(p.rec)
 		p.cont.Close()
 		if p.wroteCID {

@@ -260,22 +260,26 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// discard deletes a container whose lock the caller holds.
+// discard deletes a container whose lock the caller holds: first its record, without which
+// the rest is litter that any command finishes to remove; then its name, for as long as the
+// directory is there nobody else takes that.
 func (e *Engine) discard(rec *state.Record) error {
 	dir := e.State.Dir(rec)
 	if rec.Control != "" {
 		os.Remove(rec.Control)
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		id := &Identity{Map: rec.Map, Helpers: rec.Helpers}
-		if len(rec.Map.UIDs) == 0 {
-			if id, err = e.Identity(); err != nil {
-				return err
-			}
-		}
-		if err := id.remove(dir); err != nil {
+	if rec.Remove {
+		if err := e.dropVolumes(rec); err != nil {
 			return err
 		}
 	}
-	return e.State.Forget(rec)
+	if err := e.State.Unrecord(rec); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		if err := e.recorded(rec, dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -127,8 +127,9 @@ func (e *Engine) wait(rec *state.Record) (int, error) {
 	return s.Exit, err
 }
 
-// Remove removes a container; with force also one that runs.
-func (e *Engine) Remove(text string, force bool) error {
+// Remove removes a container; with force also one that runs, with volumes also the anonymous
+// ones that no other container uses.
+func (e *Engine) Remove(text string, force, volumes bool) error {
 	rec, err := e.State.Find(text)
 	if err != nil && !errors.Is(err, state.ErrDamaged) {
 		return err
@@ -158,6 +159,11 @@ func (e *Engine) Remove(text string, force bool) error {
 	}
 	defer lock.Close()
 	e.mourn(rec)
+	if volumes {
+		if err := e.dropVolumes(rec); err != nil {
+			return err
+		}
+	}
 	if err := e.discard(rec); err != nil {
 		return err
 	}

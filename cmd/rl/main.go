@@ -17,11 +17,12 @@ import (
 func main() {
 	// What rl executes itself as. Init is not here: it takes over earlier, see run/inside.
 	stage.Dispatch(map[string]func() int{
-		monitor.Stage:   monitor.Main,
-		run.StageUnpack: run.UnpackMain,
-		run.StageRemove: run.RemoveMain,
-		"probe":         probe.Main,
-		"reaper":        reaper.Main,
+		monitor.Stage:    monitor.Main,
+		run.StageUnpack:  run.UnpackMain,
+		run.StageRemove:  run.RemoveMain,
+		run.StageMeasure: run.MeasureMain,
+		"probe":          probe.Main,
+		"reaper":         reaper.Main,
 	})
 	code := cli.Main(os.Args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	ahead.End()

@@ -88,12 +88,40 @@ func openSources(ops []program.Op) ([]int, error) {
 			continue
 		}
 		fd, err := syscall.Open(ops[i].Source, oPath|syscall.O_CLOEXEC, 0)
+		if err == nil && ops[i].Opts&program.OptWithin != 0 {
+			fd, err = within(fd, &ops[i])
+		}
 		if err != nil {
-			return nil, fail("bind source "+ops[i].Source, err)
+			return nil, fail("bind source "+ops[i].Source+orNothing("/", ops[i].Data), err)
 		}
 		fds[i] = fd
 	}
 	return fds, nil
+}
+
+// within opens the part of a volume that is to be bound. Programs of containers wrote what is
+// in there, links too.
+func within(volume int, op *program.Op) (int, error) {
+	defer syscall.Close(volume)
+	fd, err := raw.OpenIn(volume, op.Data, oPath|syscall.O_CLOEXEC)
+	if err != nil {
+		return fd, err
+	}
+	var st syscall.Stat_t
+	if err := syscall.Fstat(fd, &st); err != nil {
+		return fd, err
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+		op.Opts |= program.OptIsFile
+	}
+	return fd, nil
+}
+
+func orNothing(before, s string) string {
+	if s == "" {
+		return ""
+	}
+	return before + s
 }
 
 func apply(op *program.Op, source int) error {

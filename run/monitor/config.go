@@ -63,6 +63,7 @@ type Config struct {
 	Driver  string      // "" or a pinned rung of the rootfs ladder
 	Volumes []Volume    // filled from the image before init starts
 	Remove  bool        // remove the container at its end
+	Own     []string    // with Remove: its anonymous volumes, which go too unless others use them
 	Name    string      // with Remove: the file that stands for its name, to be unlinked
 	Plain   string      // not "": a directory that is the root file system, no layers (--rootfs)
 	Control string      // "" or the path of the socket to listen on, see control.go
@@ -122,10 +123,11 @@ type Names struct {
 	Resolv, Hosts []byte
 }
 
-// Volume is a directory of the container that outlives its root file system.
+// Volume is a volume of the container (see run/volume).
 type Volume struct {
 	Dir    string // on the host
-	Target string // in the container; its content there is copied once
+	Target string // in the container
+	Fill   bool   // with what the image has there, if it is empty
 }
 
 // Encode gives the config as bytes for the front to send.

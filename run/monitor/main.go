@@ -241,6 +241,9 @@ func (m *monitor) ownUpper() error {
 // remove deletes the container's directory from inside its user namespace, where
 // the files of subordinate ids can be deleted.
 func (m *monitor) remove() error {
+	if err := m.removeVolumes(); err != nil {
+		m.notice(err.Error())
+	}
 	// The name first: as long as the directory is there nobody takes the name for
 	// stale, and afterwards it may be another container's.
 	if id, _ := os.Readlink(m.conf.Name); id == m.conf.ID {

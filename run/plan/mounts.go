@@ -86,13 +86,19 @@ func (p *Plan) devices(f *Flags, h *Facts) error {
 func (p *Plan) userMounts(image *v1.ImageConfig, f *Flags, h *Facts) error {
 	var asked []specs.Mount
 	seen := map[string]bool{}
-	for _, m := range f.Mounts {
+	said := f.Mounts
+	for _, m := range f.Inherited { // what is said of this container counts more
+		if !slices.ContainsFunc(f.Mounts, func(own option.Mount) bool { return own.Target == m.Target }) {
+			said = append(said[:len(said):len(said)], m)
+		}
+	}
+	for _, m := range said {
 		if seen[m.Target] {
 			return fault.New("mount one thing there", "duplicate mount point: %s", m.Target)
 		}
 		seen[m.Target] = true
 		p.Notices = append(p.Notices, m.Notices...)
-		s, err := p.userMount(m, h, len(p.Volumes))
+		s, err := p.userMount(m, h)
 		if err != nil {
 			return err
 		}
@@ -107,7 +113,7 @@ func (p *Plan) userMounts(image *v1.ImageConfig, f *Flags, h *Facts) error {
 			p.notice("the image's volume " + target + " is left out: the kernel's own files are there")
 			continue
 		}
-		s, err := p.userMount(option.Mount{Type: option.Volume, Target: target}, h, len(p.Volumes))
+		s, err := p.userMount(option.Mount{Type: option.Volume, Target: target}, h)
 		if err != nil {
 			return err
 		}
@@ -137,7 +143,7 @@ func kernels(path string) bool {
 	return false
 }
 
-func (p *Plan) userMount(m option.Mount, h *Facts, n int) (specs.Mount, error) {
+func (p *Plan) userMount(m option.Mount, h *Facts) (specs.Mount, error) {
 	s := specs.Mount{Destination: m.Target, Options: append([]string{}, m.Options...)}
 	if m.ReadOnly {
 		s.Options = append(s.Options, "ro")
@@ -147,15 +153,15 @@ func (p *Plan) userMount(m option.Mount, h *Facts, n int) (specs.Mount, error) {
 		s.Type, s.Source = "tmpfs", "tmpfs"
 		return s, nil
 	case option.Volume:
-		if m.Source != "" {
-			return s, fault.New("bind a directory of yours instead: -v "+"./"+m.Source+":"+m.Target, "named volumes are not supported yet: %s", m.Source)
-		}
-		v := Volume{Dir: filepath.Join(h.VolumesDir, strconv.Itoa(n)), Target: m.Target, NoCopy: m.NoCopy}
-		p.Volumes = append(p.Volumes, v)
-		s.Type, s.Source = "bind", v.Dir
+		v := Mount{Mount: m}
+		v.Anonymous = m.Anonymous || m.Source == ""
+		v.Source, v.Dir = h.Volume(m.Source, m.Target)
+		p.Mounts = append(p.Mounts, v)
+		s.Type, s.Source = "bind", path.Join(v.Dir, m.Subpath)
 		s.Options = append(s.Options, "rbind", "rprivate")
 		return s, nil
 	}
+	p.Mounts = append(p.Mounts, Mount{Mount: m})
 	dir, err := h.IsDir(m.Source)
 	if err != nil {
 		return s, fault.New("create it first, or correct the path", "bind source %s: %w", m.Source, err)
@@ -205,7 +211,7 @@ func sorted[V any](m map[string]V) []string {
 // after the user's mounts: one on /etc does not hide them.
 func (p *Plan) files(_ *v1.ImageConfig, f *Flags, h *Facts) error {
 	seen := map[string]bool{}
-	for _, m := range f.Mounts {
+	for _, m := range slices.Concat(f.Mounts, f.Inherited) {
 		seen[m.Target] = true
 	}
 	p.OnDisk = seen["/dev"]

@@ -52,6 +52,8 @@ type Flags struct {
 	ShmSize         int64 // bytes; 0 is docker's 64 MiB
 	Devices         []option.Device
 	Mounts          []option.Mount
+	VolumesFrom     []option.VolumesFrom
+	Inherited       []option.Mount // those of VolumesFrom, as those containers had them at the creation
 	OOMScore        *int
 	Limits          option.Limits `json:"-"` // the record has them, as an update changes them
 	CgroupParent    string
@@ -82,13 +84,15 @@ type Facts struct {
 	Network  string // the rung of the network ladder
 	Net      *Net   // what Network decided; nil: nothing but the rung
 
-	Hostname   string // the host's
-	Resolv     []byte // the host's /etc/resolv.conf
-	Hosts      []byte // the host's /etc/hosts
-	FilesDir   string // directory of the container's resolv.conf, hosts, hostname
-	VolumesDir string // directory of its anonymous volumes
-	Cgroup2    bool   // /sys/fs/cgroup is cgroup v2: a namespace of it can be shown
-	Caps       int    // number of the last capability the kernel knows
+	Hostname string // the host's
+	Resolv   []byte // the host's /etc/resolv.conf
+	Hosts    []byte // the host's /etc/hosts
+	FilesDir string // directory of the container's resolv.conf, hosts, hostname
+	// Volume gives where a volume's content is, and its name when it has none yet: the one
+	// that the container had at target before, or a new one.
+	Volume  func(name, target string) (string, string)
+	Cgroup2 bool // /sys/fs/cgroup is cgroup v2: a namespace of it can be shown
+	Caps    int  // number of the last capability the kernel knows
 
 	// HostDevices are the devices --privileged shows, paths below /dev.
 	HostDevices []string
@@ -103,7 +107,7 @@ type Plan struct {
 	Spec    *specs.Spec
 	Files   []File   // resolv.conf, hosts, hostname
 	OnDisk  bool     // Files must be written before the start: /dev, where they would live, is the user's
-	Volumes []Volume // anonymous volumes to be made
+	Mounts  []Mount  // binds and volumes, in the order in which they were asked for
 	Notices []string // what was asked and could not be, or means less here
 
 	User       string // for init, resolved in the image
@@ -123,11 +127,10 @@ type File struct {
 	Data string
 }
 
-// Volume is a directory that the image or the user declared a volume.
-type Volume struct {
-	Dir    string // on the host
-	Target string // in the container
-	NoCopy bool   // leave it empty instead of filling it from the image
+// Mount is a bind mount or a volume of the container.
+type Mount struct {
+	option.Mount
+	Dir string // of a volume: where its content is on the host
 }
 
 // New makes the plan of one container.

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"slices"
@@ -22,7 +23,10 @@ func facts(t *testing.T) *Facts {
 		t.Fatal(err)
 	}
 	return &Facts{
-		ID: strings.Repeat("ab", 32), Map: m, Network: "none", Hostname: "laptop", FilesDir: "/c/files", VolumesDir: "/c/volumes", Caps: 40,
+		ID: strings.Repeat("ab", 32), Map: m, Network: "none", Hostname: "laptop", FilesDir: "/c/files", Caps: 40,
+		Volume: func(name, _ string) (string, string) {
+			return cmp.Or(name, "anon"), "/v/" + cmp.Or(name, "anon") + "/_data"
+		},
 		Resolv: []byte("nameserver 192.0.2.1\nsearch lab\n"), Hosts: []byte("192.0.2.7 printer"),
 		IsDir: func(p string) (bool, error) {
 			switch {
@@ -187,8 +191,11 @@ func TestMounts(t *testing.T) {
 	if !slices.Contains(v.Options, "rslave") || !slices.Contains(deep.Options, "rprivate") || !slices.Contains(deep.Options, "ro") {
 		t.Errorf("options: %v, %v", v.Options, deep.Options)
 	}
-	if m, _ := at("/data"); m.Source != "/c/volumes/0" || len(p.Volumes) != 1 {
-		t.Errorf("the image's volume: %v, %v", m, p.Volumes)
+	if m, _ := at("/data"); m.Source != "/v/anon/_data" || len(p.Mounts) != 4 {
+		t.Errorf("the image's volume: %v, %v", m, p.Mounts)
+	}
+	if m := p.Mounts[len(p.Mounts)-1]; !m.Anonymous || m.Target != "/data" {
+		t.Errorf("the image's volume: %+v", m)
 	}
 	prog := p.Program("/r", func(s string) bool { return s == "/a.txt" })
 	for _, op := range prog.Ops {
@@ -208,7 +215,6 @@ func TestMounts(t *testing.T) {
 func TestMountFaults(t *testing.T) {
 	for _, f := range []Flags{
 		{Mounts: []option.Mount{{Type: option.Bind, Source: "/missing", Target: "/x"}}},
-		{Mounts: []option.Mount{{Type: option.Volume, Source: "name", Target: "/x"}}},
 		{Mounts: []option.Mount{{Type: option.Tmpfs, Target: "/x"}, {Type: option.Tmpfs, Target: "/x"}}},
 		{Devices: []option.Device{{Host: "/missing", Container: "/dev/x"}}},
 		{Workdir: "relative"},

@@ -48,7 +48,14 @@ func resource(kind string) int {
 func (p *Plan) operations(isFile func(string) bool) []program.Op {
 	var ops []program.Op
 	for _, m := range p.Spec.Mounts {
-		op := mountOp(m, isFile)
+		var op program.Op
+		if v, ok := p.part(m); ok {
+			m.Source = v.Dir
+			op = mountOp(m, func(string) bool { return false })
+			op.Opts, op.Data = op.Opts|program.OptWithin, v.Subpath
+		} else {
+			op = mountOp(m, isFile)
+		}
 		if data, ok := p.file(m); ok {
 			op = program.Op{Kind: program.File, Target: m.Destination, Data: data, Mode: 0o644}
 		}
@@ -106,6 +113,16 @@ func (p *Plan) file(m specs.Mount) (data string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// part finds the volume of which a mount shows a part only.
+func (p *Plan) part(m specs.Mount) (Mount, bool) {
+	for _, v := range p.Mounts {
+		if v.Subpath != "" && v.Target == m.Destination {
+			return v, true
+		}
+	}
+	return Mount{}, false
 }
 
 // devices are what every container finds in /dev.

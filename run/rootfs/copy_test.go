@@ -214,3 +214,26 @@ func limit(t *testing.T, n uint64, f func()) {
 	defer func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &old)) }()
 	f()
 }
+
+// Size counts each file once, follows nothing, and goes deep.
+func TestSize(t *testing.T) {
+	dir := t.TempDir()
+	deep := filepath.Join(dir, strings.Repeat("d/", 300))
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{filepath.Join(dir, "one"), filepath.Join(deep, "two")} {
+		if err := os.WriteFile(f, make([]byte, 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Link(filepath.Join(dir, "one"), filepath.Join(deep, "again")), os.Symlink("/usr", filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Size(dir); err != nil || n != 2000+int64(len("/usr")) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if _, err := Size(filepath.Join(dir, "missing")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}

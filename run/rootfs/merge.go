@@ -157,6 +157,9 @@ type merging struct {
 }
 
 func (w *worker) blame(j job, i int, err error) error {
+	if len(w.layers) == 1 {
+		return fmt.Errorf("/%s: %w", clip(j.path), err)
+	}
 	return fmt.Errorf("layer %d of %d: /%s: %w", len(w.layers)-j.from[i], len(w.layers), clip(j.path), err)
 }
 

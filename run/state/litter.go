@@ -8,7 +8,15 @@ import (
 	"rl/userns/sys"
 )
 
-// Forget frees a container's name, after its directory was removed.
+// Unrecord removes a container's record and frees its name.
+func (r Root) Unrecord(rec *Record) error {
+	if err := os.Remove(filepath.Join(r.Dir(rec), recordFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return r.Forget(rec)
+}
+
+// Forget frees a container's name.
 func (r Root) Forget(rec *Record) error {
 	if id, _ := os.Readlink(r.name(rec.Name)); id == rec.ID && rec.Name != "" {
 		return os.Remove(r.name(rec.Name))

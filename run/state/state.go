@@ -4,7 +4,7 @@
 //	                state.json  what was asked: Record
 //	                config.json the plan, a runtime-spec configuration
 //	                files/      resolv.conf, hosts, hostname
-//	                upper/ work/ volumes/
+//	                upper/ work/
 //	                exit        the exit status, once there is one
 //	                cgroup      where the workload's cgroup is, while it runs, if it has one
 //	                driver      the rung of its root file system and why, where that is not the first
@@ -50,6 +50,7 @@ type Record struct {
 	Network string          `json:",omitempty"` // the rung of the network ladder
 	Control string          `json:",omitempty"` // the monitor's socket for commands
 	Limits  *option.Limits  `json:",omitempty"`
+	Mounts  []Mount         `json:",omitempty"` // binds and volumes
 
 	Fresh       bool              `json:",omitempty"` // created and never started
 	Request     json.RawMessage   `json:",omitempty"` // what was asked, to start it again

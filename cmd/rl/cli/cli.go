@@ -59,6 +59,7 @@ type grammar struct {
 	Rmi        rmiCmd        `cmd:"" help:"Remove images."`
 	Inspect    inspectCmd    `cmd:"" help:"Show all that is known of images, as JSON."`
 	Network    networkCmd    `cmd:"" help:"Manage networks of containers."`
+	Volume     volumeCmd     `cmd:"" help:"Manage volumes."`
 	Port       portCmd       `cmd:"" help:"List the published ports of a container, or where one of them is."`
 	Doctor     doctorCmd     `cmd:"" help:"Tell what this machine offers, what rl does with it, and what would help."`
 	Version    versionCmd    `cmd:"" help:"Show the version."`

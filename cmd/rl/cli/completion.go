@@ -46,7 +46,8 @@ func completing() bool { return os.Getenv("COMP_LINE") != "" }
 // complete prints what may follow.
 func completeLine(parser *kong.Kong) {
 	kongplete.Complete(parser, kongplete.WithPredictor("image", complete.PredictFunc(imageNames)),
-		kongplete.WithPredictor("container", complete.PredictFunc(containerNames)))
+		kongplete.WithPredictor("container", complete.PredictFunc(containerNames)),
+		kongplete.WithPredictor("volume", complete.PredictFunc(volumeNames)))
 }
 
 // imageNames are the names of the store's images, as a user types them.
@@ -80,4 +81,17 @@ func containerNames(complete.Args) []string {
 		return nil
 	}
 	return e.State.Names()
+}
+
+// volumeNames are the names of all volumes.
+func volumeNames(complete.Args) (names []string) {
+	e, err := run.Open(run.Settings{})
+	if err != nil {
+		return nil
+	}
+	list, _ := e.Volumes().List()
+	for _, v := range list {
+		names = append(names, v.Name)
+	}
+	return names
 }

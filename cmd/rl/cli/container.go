@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"fmt"
 	"strings"
 
@@ -24,12 +23,8 @@ func (c *containerPruneCmd) Run(a *app) error {
 			return fault.New("the filter is label, as in label=KEY=VALUE", "invalid filter %q", f)
 		}
 	}
-	if !c.Force {
-		fmt.Fprint(a.Out, "WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ")
-		line, _ := bufio.NewReader(a.In).ReadString('\n')
-		if l := strings.ToLower(strings.TrimSpace(line)); l != "y" && l != "yes" {
-			return nil
-		}
+	if !c.Force && !a.sure("This will remove all stopped containers.") {
+		return nil
 	}
 	e, err := a.engine()
 	if err != nil {
@@ -58,7 +53,7 @@ func (c *containerPruneCmd) Run(a *app) error {
 	}
 	var errs []error
 	for i, id := range ids {
-		if err := e.Remove(id, false); err != nil {
+		if err := e.Remove(id, false, false); err != nil {
 			errs = append(errs, err)
 			continue
 		}

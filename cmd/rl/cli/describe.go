@@ -52,9 +52,16 @@ type containerState struct {
 	FinishedAt time.Time
 }
 
+// containerMount is a bind or a volume, which alone has a name and a driver.
 type containerMount struct {
-	Type, Source, Destination, Mode string
-	RW                              bool
+	Type        string
+	Name        string `json:",omitempty"`
+	Source      string
+	Destination string
+	Driver      string `json:",omitempty"`
+	Mode        string
+	RW          bool
+	Propagation string
 }
 
 type containerConfig struct {
@@ -100,21 +107,23 @@ func describeContainer(d *run.Description) inspectedContainer {
 	if s := d.Spec; s != nil {
 		c.Config.Hostname = s.Hostname
 		c.Config.Env, c.Config.WorkingDir = s.Process.Env, s.Process.Cwd
-		for _, m := range s.Mounts {
-			if m.Type != "bind" || strings.HasPrefix(m.Source, d.Dir+"/files/") {
-				continue
-			}
-			c.Mounts = append(c.Mounts, mountOf(m))
-		}
+	}
+	for _, m := range rec.Mounts {
+		c.Mounts = append(c.Mounts, mountOf(m))
 	}
 	return c
 }
 
-func mountOf(m specs.Mount) containerMount {
-	c := containerMount{Type: "bind", Source: m.Source, Destination: m.Destination, Mode: strings.Join(m.Options, ","), RW: true}
-	for _, o := range m.Options {
-		c.RW = c.RW && o != "ro"
+func mountOf(m state.Mount) containerMount {
+	c := containerMount{Type: m.Type, Name: m.Name, Source: m.Source, Destination: m.Target, RW: !m.ReadOnly, Propagation: m.Propagation}
+	if m.Name != "" {
+		c.Driver = "local"
 	}
+	mode := m.Options
+	if m.ReadOnly {
+		mode = append([]string{"ro"}, mode...)
+	}
+	c.Mode = strings.Join(mode, ",")
 	return c
 }
 

@@ -16,9 +16,9 @@ import (
 )
 
 type inspectCmd struct {
-	Names  []string `arg:"" predictor:"image" help:"Names or ids of containers or images."`
+	Names  []string `arg:"" predictor:"image" help:"Names or ids of containers or images, names of volumes."`
 	Format string   `short:"f" placeholder:"TEMPLATE" help:"json, or a Go template."`
-	Type   string   `placeholder:"TYPE" help:"container or image; default is the one there is."`
+	Type   string   `placeholder:"TYPE" help:"container, image or volume; default is the one there is."`
 }
 
 // inspected is docker's description of an image, as far as an image has it.
@@ -46,9 +46,9 @@ type rootFS struct {
 // Run prints an array of descriptions. A name is a container's first.
 func (c *inspectCmd) Run(a *app) error {
 	switch c.Type {
-	case "", "image", "container":
+	case "", "image", "container", "volume":
 	default:
-		return fault.New("types are container and image", "cannot inspect a %s", c.Type)
+		return fault.New("types are container, image and volume", "cannot inspect a %s", c.Type)
 	}
 	e, err := a.engine()
 	if err != nil {
@@ -74,6 +74,13 @@ func (c *inspectCmd) Run(a *app) error {
 }
 
 func (c *inspectCmd) one(e *run.Engine, name string) (any, error) {
+	if c.Type == "volume" {
+		v, err := e.Volumes().Get(name)
+		if err != nil {
+			return nil, err
+		}
+		return describeVolume(e, v), nil
+	}
 	if c.Type != "image" {
 		d, err := e.Describe(name)
 		if err == nil {
@@ -85,6 +92,11 @@ func (c *inspectCmd) one(e *run.Engine, name string) (any, error) {
 	}
 	img, err := e.Lookup(name)
 	if err != nil {
+		if c.Type == "" {
+			if v, err := e.Volumes().Get(name); err == nil {
+				return describeVolume(e, v), nil
+			}
+		}
 		if c.Type == "" && errors.Is(err, oci.ErrNotFound) {
 			err = fault.New("`rl ps -a` lists containers, `rl images` images", "no such object: %s", name)
 		}

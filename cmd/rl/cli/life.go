@@ -91,12 +91,12 @@ func (c *killCmd) Run(a *app) error {
 type rmCmd struct {
 	Names   []string `arg:"" predictor:"container" help:"Names or ids."`
 	Force   bool     `short:"f" help:"Remove running ones, too, and say nothing of those that there are not."`
-	Volumes bool     `short:"v" help:"Accepted for docker's sake: anonymous volumes go with their container."`
+	Volumes bool     `short:"v" help:"Remove their anonymous volumes, too."`
 }
 
 // Run removes each container.
 func (c *rmCmd) Run(a *app) error {
-	return eachContainer(a, c.Names, c.Force, func(e *run.Engine, name string) error { return e.Remove(name, c.Force) })
+	return eachContainer(a, c.Names, c.Force, func(e *run.Engine, name string) error { return e.Remove(name, c.Force, c.Volumes) })
 }
 
 type waitCmd struct {

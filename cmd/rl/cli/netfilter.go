@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"fmt"
 	"slices"
 	"strconv"
@@ -115,12 +114,8 @@ func (c *networkPruneCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if !c.Force {
-		fmt.Fprint(a.Out, "WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue? [y/N] ")
-		answer, _ := bufio.NewReader(a.In).ReadString('\n')
-		if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-			return nil
-		}
+	if !c.Force && !a.sure("This will remove all custom networks not used by at least one container.") {
+		return nil
 	}
 	e, err := a.engine()
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,7 +14,7 @@ import (
 
 type psCmd struct {
 	All     bool     `short:"a" help:"Show those that have ended, too."`
-	Filter  []string `short:"f" sep:"none" placeholder:"KEY=VALUE" help:"Only those with this ancestor, exited, id, label, name, network or status."`
+	Filter  []string `short:"f" sep:"none" placeholder:"KEY=VALUE" help:"Only those with this ancestor, exited, id, label, name, network, status or volume."`
 	Format  string   `placeholder:"TEMPLATE" help:"json, or a Go template over the columns' names."`
 	Last    int      `short:"n" default:"-1" placeholder:"N" help:"Only the N that were created last, ended ones included."`
 	Latest  bool     `short:"l" help:"Only the one that was created last."`
@@ -23,17 +24,19 @@ type psCmd struct {
 
 // psRow is a line of the list, with docker's names for templates.
 type psRow struct {
-	ID         string `head:"CONTAINER ID"`
-	Image      string
-	Command    string
-	CreatedAt  string `head:"CREATED AT"`
-	RunningFor string `head:"CREATED"`
-	State      string
-	Status     string
-	Ports      string
-	Names      string
-	Labels     string
-	Networks   string
+	ID           string `head:"CONTAINER ID"`
+	Image        string
+	Command      string
+	CreatedAt    string `head:"CREATED AT"`
+	RunningFor   string `head:"CREATED"`
+	State        string
+	Status       string
+	Ports        string
+	Names        string
+	Labels       string
+	Networks     string
+	Mounts       string
+	LocalVolumes string `head:"LOCAL VOLUMES"`
 }
 
 // Run lists the containers, the newest first.
@@ -92,7 +95,8 @@ func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
 		command = string(r[:19]) + "…"
 	}
 	row := psRow{ID: c.cut(rec.ID), Image: rec.Image, Command: strconv.Quote(command), CreatedAt: rec.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
-		RunningFor: since(rec.Created), State: stateOf(s), Names: rec.Name, Labels: joinPairs(rec.Labels), Networks: rec.Network}
+		RunningFor: since(rec.Created), State: stateOf(s), Names: rec.Name, Labels: joinPairs(rec.Labels), Networks: rec.Network,
+		Mounts: c.mounts(rec), LocalVolumes: strconv.Itoa(localVolumes(rec))}
 	switch {
 	case rec.Fresh:
 		row.State, row.Status = "created", "Created"
@@ -106,6 +110,28 @@ func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
 		row.Status = fmt.Sprintf("Exited (%d) %s", s.Exit, since(s.Finished))
 	}
 	return row
+}
+
+// mounts is docker's column of volumes' names and binds' sources.
+func (c *psCmd) mounts(rec *state.Record) string {
+	var list []string
+	for _, m := range rec.Mounts {
+		name := cmp.Or(m.Name, m.Source)
+		if r := []rune(name); !c.NoTrunc && len(r) > 15 {
+			name = string(r[:14]) + "…"
+		}
+		list = append(list, name)
+	}
+	return strings.Join(list, ",")
+}
+
+func localVolumes(rec *state.Record) (n int) {
+	for _, m := range rec.Mounts {
+		if m.Name != "" {
+			n++
+		}
+	}
+	return n
 }
 
 func stateOf(s state.Status) string {
@@ -150,12 +176,12 @@ func (c *psCmd) filters() (func(*state.Record, state.Status) bool, error) {
 	for _, f := range c.Filter {
 		key, value, ok := strings.Cut(f, "=")
 		switch key {
-		case "ancestor", "exited", "id", "label", "name", "network", "status":
+		case "ancestor", "exited", "id", "label", "name", "network", "status", "volume":
 		default:
 			ok = false
 		}
 		if !ok {
-			return nil, fault.New("filters are ancestor, exited, id, label, name, network and status, as in name=web", "invalid filter %q", f)
+			return nil, fault.New("filters are ancestor, exited, id, label, name, network, status and volume, as in name=web", "invalid filter %q", f)
 		}
 		values[key] = append(values[key], value)
 	}
@@ -178,11 +204,11 @@ func matches(key, v string, rec *state.Record, s state.Status) bool {
 	case "id":
 		return strings.HasPrefix(rec.ID, v)
 	case "label":
-		name, value, has := strings.Cut(v, "=")
-		got, ok := rec.Labels[name]
-		return ok && (!has || got == value)
+		return hasLabel(rec.Labels, v)
 	case "name":
 		return strings.Contains(rec.Name, v)
+	case "volume":
+		return slices.ContainsFunc(rec.Mounts, func(m state.Mount) bool { return m.Name == v || m.Target == v || m.Name == "" && m.Source == v })
 	case "network":
 		return rec.Network == v
 	default:

@@ -48,7 +48,7 @@ type runCmd struct {
 	Label        []string `short:"l" sep:"none" placeholder:"KEY=VALUE" help:"Label."`
 	LabelFile    []string `sep:"none" placeholder:"FILE" help:"File of labels."`
 	MacAddress   string   `placeholder:"MAC" help:"Link address of the container."`
-	Mount        []string `sep:"none" placeholder:"SPEC" help:"type=bind|tmpfs,source=DIR,target=DIR[,readonly]…"`
+	Mount        []string `sep:"none" placeholder:"SPEC" help:"type=bind|volume|tmpfs,source=DIR,target=DIR[,readonly]…"`
 	Name         string   `placeholder:"NAME" help:"Name of the container."`
 	Network      []string `aliases:"net" sep:"none" placeholder:"MODE" env:"RL_NETWORK" help:"slirp[:OPTIONS], host, none, container:NAME, pasta, slirp4netns, or networks made by rl network."`
 	NetworkAlias []string `aliases:"net-alias" placeholder:"NAME" help:"Further name in the user-defined network."`
@@ -76,7 +76,8 @@ type runCmd struct {
 	User         string   `short:"u" placeholder:"USER[:GROUP]" help:"User of the workload, by name or number."`
 	Userns       string   `placeholder:"MODE" help:"keep-id[:uid=N,gid=N], host, or a rung: auto, subids, single."`
 	Uts          string   `placeholder:"MODE" help:"private or host."`
-	Volume       []string `short:"v" sep:"none" placeholder:"[SRC:]DIR[:OPTS]" help:"Directory or file of the host."`
+	Volume       []string `short:"v" sep:"none" placeholder:"[SRC:]DIR[:OPTS]" help:"Directory or file of the host, volume by its name, or anonymous volume."`
+	VolumesFrom  []string `sep:"none" placeholder:"CONTAINER[:ro]" help:"Binds and volumes of another container, too."`
 	Workdir      string   `short:"w" placeholder:"DIR" help:"Working directory of the workload."`
 
 	limitFlags  `embed:""`
@@ -318,6 +319,9 @@ func (c *runCmd) mounts(f *plan.Flags) error {
 		return err
 	}
 	if err := each(c.Tmpfs, option.ParseTmpfs, &f.Mounts); err != nil {
+		return err
+	}
+	if err := each(c.VolumesFrom, option.ParseVolumesFrom, &f.VolumesFrom); err != nil {
 		return err
 	}
 	for i, m := range f.Mounts {

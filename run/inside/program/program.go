@@ -34,6 +34,7 @@ const (
 	OptRecursiveRO = 1 << iota // make the mounts below read-only as well, where the kernel can (5.12)
 	OptIsFile                  // Bind: the source is not a directory
 	OptOptional                // a failure is not one
+	OptWithin                  // Bind: what is bound is Data, a path in the directory Source, out of which no link leads
 )
 
 // Op is one operation.

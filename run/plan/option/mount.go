@@ -37,6 +37,11 @@ type Mount struct {
 	RecursiveReadOnly string
 	// NoCopy leaves a new volume empty instead of filling it from the image.
 	NoCopy bool
+	// Anonymous says that nobody chose the volume's name, though there is one: it is
+	// another container's (--volumes-from).
+	Anonymous bool
+	// Labels are of a volume that is made for this mount.
+	Labels []Label
 	// Subpath is the directory of the volume that is mounted, "" for all of it.
 	Subpath string
 	// Options are further options for mount(2), checked: flags (nosuid, nodev,

@@ -123,8 +123,14 @@ func (p *mountFlag) set(key, value string) (err error) {
 		if value != "local" {
 			return p.bad("leave volume-driver out", "volumes are local directories: no driver ", quote(value))
 		}
-	case "volume-opt", "volume-label":
-		return p.bad("leave "+key+" out", key, " is not supported")
+	case "volume-label":
+		label, err := ParseLabel(value)
+		if err != nil {
+			return p.bad("write volume-label=KEY=VALUE", "not a label: ", quote(value))
+		}
+		p.Labels = append(p.Labels, label)
+	case "volume-opt":
+		return p.bad("leave "+key+" out", "volumes are directories: to mount something else needs root on the host")
 	case "relabel":
 		p.notice("mount option relabel has no effect: rl does not set SELinux labels")
 	case "chown":
@@ -240,6 +246,9 @@ func (m Mount) String() string {
 	}
 	if m.NoCopy {
 		f = append(f, "volume-nocopy")
+	}
+	for _, l := range m.Labels {
+		f = append(f, "volume-label="+l.Key+"="+l.Value)
 	}
 	if m.Subpath != "" {
 		f = append(f, "volume-subpath="+m.Subpath)

@@ -17,6 +17,7 @@ import "syscall"
 const (
 	sysCloseRange   = 436
 	sysMountSetattr = 442
+	sysOpenat2      = 437
 
 	CloseRangeCloexec = 4 // CLOSE_RANGE_CLOEXEC, Linux 5.11
 
@@ -27,6 +28,9 @@ const (
 
 	atEmptyPath = 0x1000
 	atRecursive = 0x8000
+
+	noMagicLinks = 0x02 // RESOLVE_NO_MAGICLINKS
+	inRoot       = 0x10 // RESOLVE_IN_ROOT
 
 	AttrRdonly = 1 // MOUNT_ATTR_RDONLY
 )

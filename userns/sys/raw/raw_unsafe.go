@@ -47,17 +47,27 @@ func MountSetattr(path string, set uint64) error {
 // processes' files whatever the root is (openat2(2) with RESOLVE_NO_MAGICLINKS, Linux 5.6;
 // where that is missing or forbidden, open(2)).
 func Open(path string, flags int) (int, error) {
+	const cwd = -100 // AT_FDCWD
+	fd, err := openat2(cwd, path, uint64(flags), noMagicLinks)
+	if err == syscall.ENOSYS || err == syscall.EPERM {
+		return syscall.Open(path, flags, 0)
+	}
+	return fd, err
+}
+
+// OpenIn opens a path beneath the directory dir as if that were the root directory: no
+// symbolic link leads out (openat2(2), Linux 5.6).
+func OpenIn(dir int, path string, flags uint64) (int, error) {
+	return openat2(dir, path, flags, inRoot|noMagicLinks)
+}
+
+func openat2(dir int, path string, flags, resolve uint64) (int, error) {
 	p, err := syscall.BytePtrFromString(path)
 	if err != nil {
 		return -1, err
 	}
-	const sysOpenat2, noMagicLinks = 437, 0x02 // the number is the same on every architecture
-	how := struct{ flags, mode, resolve uint64 }{uint64(flags), 0, noMagicLinks}
-	dirfd := -100 // AT_FDCWD
-	fd, _, e := syscall.Syscall6(sysOpenat2, uintptr(dirfd), uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
-	if e == syscall.ENOSYS || e == syscall.EPERM {
-		return syscall.Open(path, flags, 0)
-	}
+	how := struct{ flags, mode, resolve uint64 }{flags, 0, resolve}
+	fd, _, e := syscall.Syscall6(sysOpenat2, uintptr(dir), uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
 	return int(fd), fail(e)
 }
 
