@@ -246,10 +246,9 @@ func (m *monitor) remove() error {
 	}
 	// The name first: as long as the directory is there nobody takes the name for
 	// stale, and afterwards it may be another container's.
-	if id, _ := os.Readlink(m.conf.Name); id == m.conf.ID {
-		if err := os.Remove(m.conf.Name); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove the container: %w", err)
-		}
+	root := state.Root(filepath.Dir(filepath.Dir(m.conf.Dir)))
+	if err := root.Forget(&state.Record{ID: m.conf.ID, Name: filepath.Base(m.conf.Name)}); err != nil {
+		return fmt.Errorf("remove the container: %w", err)
 	}
 	if err := rootfs.RemoveAll(m.conf.Dir); err != nil {
 		return fmt.Errorf("remove the container: %w", err)

@@ -18,8 +18,15 @@ func (r Root) Unrecord(rec *Record) error {
 
 // Forget frees a container's name.
 func (r Root) Forget(rec *Record) error {
-	if id, _ := os.Readlink(r.name(rec.Name)); id == rec.ID && rec.Name != "" {
-		return os.Remove(r.name(rec.Name))
+	name := rec.Name
+	if id, _ := os.Readlink(r.name(name)); id != rec.ID || name == "" {
+		name = r.nameOf(rec.ID) // it was renamed
+	}
+	if name == "" {
+		return nil
+	}
+	if err := os.Remove(r.name(name)); !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -286,13 +286,9 @@ func (r Root) takeName(rec *Record) error {
 			return fmt.Errorf("take the name %s: %w", rec.Name, err)
 		case generated && try < 1000:
 		default:
-			holder, _ := os.Readlink(r.name(rec.Name))
-			if holder != "" && r.find(holder) == "" && try < 1000 {
-				os.Remove(r.name(rec.Name))
-				continue
+			if holder, freed := r.freeStale(rec.Name); !freed || try >= 1000 {
+				return taken(rec.Name, holder)
 			}
-			return fault.New("choose another name, or remove that container",
-				"the container name %q is in use by container %.12s", rec.Name, holder)
 		}
 	}
 }
@@ -316,6 +312,7 @@ func (r Root) Read(id string) (*Record, error) {
 		rec = &Record{ID: id, Name: r.nameOf(id), Remove: filepath.Base(filepath.Dir(dir)) == parent(true)}
 		return rec, fault.New("`rl rm` removes it", "container %.12s: %w (%s)", id, ErrDamaged, filepath.Join(dir, recordFile))
 	}
+	r.current(rec)
 	return rec, nil
 }
 

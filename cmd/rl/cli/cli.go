@@ -49,6 +49,7 @@ type grammar struct {
 	Kill       killCmd       `cmd:"" help:"Send containers a signal."`
 	Wait       waitCmd       `cmd:"" help:"Wait until containers have ended, and print their exit statuses."`
 	Rm         rmCmd         `cmd:"" help:"Remove containers."`
+	Rename     renameCmd     `cmd:"" help:"Give a container another name."`
 	Pause      pauseCmd      `cmd:"" help:"Stop the processes of containers where they are."`
 	Unpause    unpauseCmd    `cmd:"" help:"Let the processes of paused containers go on."`
 	Update     updateCmd     `cmd:"" help:"Change the limits of containers."`
