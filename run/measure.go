@@ -33,16 +33,16 @@ func MeasureMain() int {
 	return 0
 }
 
-// sizes is how many bytes the files below directories have. Those with files of subordinate
+// sizes is how many bytes files, and the files below directories, have. Those with files of subordinate
 // ids that the caller may not look at are measured by a process that may; what even
 // that one cannot see is missing.
 func (e *Engine) sizes(paths []string) map[string]int64 {
 	all := map[string]int64{}
 	var closed []string
 	for _, path := range paths {
-		if n, err := rootfs.Size(path); err == nil {
+		if n, err := measured(path, rootfs.Size); err == nil {
 			all[path] = n
-		} else if !os.IsNotExist(err) {
+		} else if !errors.Is(err, os.ErrNotExist) {
 			closed = append(closed, path)
 		}
 	}

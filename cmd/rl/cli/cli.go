@@ -61,6 +61,7 @@ type grammar struct {
 	Inspect    inspectCmd    `cmd:"" help:"Show all that is known of images, as JSON."`
 	Network    networkCmd    `cmd:"" help:"Manage networks of containers."`
 	Volume     volumeCmd     `cmd:"" help:"Manage volumes."`
+	System     systemCmd     `cmd:"" help:"Show what takes disk space, and free it."`
 	Port       portCmd       `cmd:"" help:"List the published ports of a container, or where one of them is."`
 	Doctor     doctorCmd     `cmd:"" help:"Tell what this machine offers, what rl does with it, and what would help."`
 	Version    versionCmd    `cmd:"" help:"Show the version."`

@@ -2,9 +2,8 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 
-	"rl/userns/sys/fault"
+	"rl/run/state"
 )
 
 type containerCmd struct {
@@ -12,16 +11,15 @@ type containerCmd struct {
 }
 
 type containerPruneCmd struct {
-	Filter []string `sep:"none" placeholder:"KEY=VALUE" help:"Only those with this label."`
+	Filter []string `sep:"none" placeholder:"KEY=VALUE" help:"Only those made until=TIME, or with label=KEY[=VALUE], label!=…"`
 	Force  bool     `short:"f" help:"Do not ask."`
 }
 
 // Run removes them, and prints their ids as docker does.
 func (c *containerPruneCmd) Run(a *app) error {
-	for _, f := range c.Filter {
-		if !strings.HasPrefix(f, "label=") {
-			return fault.New("the filter is label, as in label=KEY=VALUE", "invalid filter %q", f)
-		}
+	want, err := newPruneFilter(c.Filter)
+	if err != nil {
+		return err
 	}
 	if !c.Force && !a.sure("This will remove all stopped containers.") {
 		return nil
@@ -30,37 +28,8 @@ func (c *containerPruneCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	list, broken, err := e.State.List()
-	if err != nil {
-		return err
-	}
-	var ids []string
-	for _, rec := range list {
-		s, err := e.State.Status(rec)
-		if err != nil || s.Running {
-			continue
-		}
-		keep := false
-		for _, f := range c.Filter {
-			keep = keep || !matches("label", strings.TrimPrefix(f, "label="), rec, s)
-		}
-		if !keep {
-			ids = append(ids, rec.ID)
-		}
-	}
-	if len(c.Filter) == 0 {
-		ids = append(ids, broken...)
-	}
-	var errs []error
-	for i, id := range ids {
-		if err := e.Remove(id, false, false); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if i == 0 {
-			fmt.Fprintln(a.Out, "Deleted Containers:")
-		}
-		fmt.Fprintln(a.Out, id)
-	}
-	return joined(errs)
+	ids, bytes, err := e.PruneContainers(func(rec *state.Record, _ state.Status) bool { return want.likes(rec.Created, rec.Labels) }, len(c.Filter) == 0)
+	deleted(a, "Containers", ids)
+	fmt.Fprintln(a.Out, "Total reclaimed space:", size(bytes))
+	return refused(err)
 }

@@ -20,6 +20,7 @@ type psCmd struct {
 	Latest  bool     `short:"l" help:"Only the one that was created last."`
 	NoTrunc bool     `help:"Do not cut ids and commands short."`
 	Quiet   bool     `short:"q" help:"Only ids."`
+	Size    bool     `short:"s" help:"Show how much each has written, and its size with the image."`
 }
 
 // psRow is a line of the list, with docker's names for templates.
@@ -37,6 +38,7 @@ type psRow struct {
 	Networks     string
 	Mounts       string
 	LocalVolumes string `head:"LOCAL VOLUMES"`
+	Size         string
 }
 
 // Run lists the containers, the newest first.
@@ -62,6 +64,7 @@ func (c *psCmd) Run(a *app) error {
 		return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=")
 	})
 	var rows []psRow
+	var shown []*state.Record
 	for _, rec := range list {
 		if last > 0 && len(rows) == last {
 			break
@@ -71,7 +74,13 @@ func (c *psCmd) Run(a *app) error {
 			a.notice(err.Error())
 		}
 		if (all || s.Running) && want(rec, s) {
-			rows = append(rows, c.row(rec, s))
+			rows, shown = append(rows, c.row(rec, s)), append(shown, rec)
+		}
+	}
+	if c.Size || strings.Contains(c.Format, ".Size") {
+		sizes := e.ContainerSizes(shown)
+		for i, rec := range shown {
+			rows[i].Size = fmt.Sprintf("%s (virtual %s)", size(sizes[rec.ID].Size), size(sizes[rec.ID].Virtual))
 		}
 	}
 	for _, id := range broken {
@@ -166,6 +175,12 @@ func (c *psCmd) print(a *app, rows []psRow) error {
 	lines := [][]string{{"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"}}
 	for _, r := range rows {
 		lines = append(lines, []string{r.ID, r.Image, r.Command, r.RunningFor, r.Status, r.Ports, r.Names})
+	}
+	if c.Size {
+		lines[0] = append(lines[0], "SIZE")
+		for i, r := range rows {
+			lines[i+1] = append(lines[i+1], r.Size)
+		}
 	}
 	return table(a.Out, lines)
 }
