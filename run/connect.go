@@ -145,7 +145,7 @@ func (p *preparation) listenAt() error {
 
 // donate hands the files to the monitor, which waits for its config after them.
 func (p *preparation) donate() error {
-	files := append(p.output[:len(p.output):len(p.output)], p.conn.files()...)
+	files := append(p.streams.files(), p.conn.files()...)
 	for len(files) > 0 {
 		some := files[:min(len(files), sys.MaxRights)]
 		files = files[len(some):]

@@ -46,6 +46,7 @@ type Container struct {
 	ID         string          // start this container again, which has ended
 	Idle       bool            // make it and leave, for Start
 	Background bool            // leave as soon as the workload runs (-d)
+	Loose      bool            // stay, but have it go on when this command is gone (start -a)
 	Started    func(id string) // told then, with Background
 	Stdio      [3]*os.File
 }
@@ -53,11 +54,13 @@ type Container struct {
 // Run runs a container in the foreground and gives its exit status.
 func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 	var between streams
-	var output []*os.File
-	if c.Background {
+	var streams *kept
+	if c.Background || c.Loose {
 		ahead.End() // it has the caller's streams
 		var err error
-		if output, err = between.capture(c); err != nil {
+		streams, err = between.capture(c)
+		defer streams.close()
+		if err != nil {
 			return 0, err
 		}
 	} else if !c.Flags.Terminal {
@@ -70,15 +73,10 @@ func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 	}
 	p, err := e.prepare(ctx, c)
 	between.release()
-	defer func() {
-		for _, f := range output {
-			f.Close()
-		}
-	}()
 	if err != nil {
 		return 0, err
 	}
-	p.output = output
+	p.streams = streams
 	defer p.close()
 	stop := p.forward(ctx)
 	defer stop()
@@ -111,7 +109,7 @@ type preparation struct {
 	plan     *plan.Plan
 	net      *plan.Net
 	conn     connection
-	output   []*os.File // the monitor's ends of the workload's pipes, with Background
+	streams  *kept // those that pass through the monitor; nil: none
 	lowers   []string
 	maps     []idmap.Map // of lowers: see rootfs.Tree
 	released bool
@@ -471,6 +469,7 @@ func (p *preparation) hand(facts *plan.Facts) error {
 	}
 	p.released = true
 	p.conn.close()
+	p.streams.close()
 	close(p.handed)
 	// The monitor has the lock now; this copy would keep it alive beyond it.
 	return errors.Join(p.cont.Close(), p.writeSpec())
@@ -483,7 +482,7 @@ func (p *preparation) target() string { return p.State.Target() }
 func (p *preparation) config() *monitor.Config {
 	c := &monitor.Config{ID: p.rec.ID, Dir: p.cont.Dir, Driver: p.Driver, Remove: p.Flags.Remove, Plain: p.Rootfs,
 		Network: p.net.Config, Program: p.outer(), Names: p.names(), Leases: p.conn.leaseFiles(), Control: p.conn.control,
-		Pipes: len(p.output), Journal: p.journal(), About: about(p.rec), Attached: !p.Background,
+		Journal: p.journal(), About: about(p.rec), Attached: !p.Background,
 		Tree: rootfs.Tree{Lowers: p.lowers, Maps: p.maps, Target: p.target(), Volatile: p.Flags.Remove}}
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
@@ -491,7 +490,11 @@ func (p *preparation) config() *monitor.Config {
 	if p.ID == "" {
 		c.Born = p.rec.Created.UnixNano()
 	}
-	if p.Background {
+	if k := p.streams; k != nil {
+		c.Pipes, c.Viewer, c.Silent = len(k.output), len(k.viewer), p.Background
+		if k.input != nil {
+			c.Input = 1
+		}
 		c.Log = filepath.Join(p.cont.Dir, state.LogFile)
 	}
 	if p.Flags.Remove {

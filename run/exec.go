@@ -87,23 +87,9 @@ func (e *Engine) attendExec(x *Execution, s *sys.Socket) (int, error) {
 	var term *terminal
 	defer func() { term.restore() }()
 	left := make(chan bool, 1)
-	type said struct {
-		msg   []byte
-		files []*os.File
-		err   error
-	}
-	hear := make(chan said)
-	go func() {
-		for {
-			msg, files, err := s.Recv()
-			hear <- said{msg, files, err}
-			if err != nil {
-				return
-			}
-		}
-	}()
+	hear := hearing(s)
 	for {
-		var m said
+		var m heard
 		select {
 		case <-left:
 			term.restore()
@@ -122,7 +108,7 @@ func (e *Engine) attendExec(x *Execution, s *sys.Socket) (int, error) {
 			e.Notice(string(m.msg[1:]))
 		case monitor.MsgTerminal:
 			if len(m.files) == 1 && !x.Background {
-				term = openTerminal(m.files[0], x.Stdio)
+				term = openTerminal(m.files[0], m.files[0], x.Stdio)
 				if x.Interactive {
 					go term.copyInput(x.Stdio[0], x.Detach, func() { left <- true }, func() {})
 				}

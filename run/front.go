@@ -31,20 +31,17 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 		case monitor.MsgNotice:
 			p.Notice(string(msg[1:]))
 		case monitor.MsgRunning:
-			if p.Background {
-				if err := p.child.Socket.Send([]byte{monitor.MsgDetach}); err != nil {
+			if p.Background || p.Loose {
+				if err := p.child.Socket.Send(p.letGo()); err != nil {
 					return 0, err
 				}
-				continue
 			}
-			go p.Sweep(ctx)
+			if !p.Background {
+				go p.Sweep(ctx)
+			}
 		case monitor.MsgTerminal:
-			if p.Background {
-				for _, f := range files {
-					f.Close()
-				}
-			} else if len(files) == 1 {
-				term = p.attachTerminal(files[0])
+			if len(files) == 2 {
+				term = p.attachTerminal(files[0], files[1])
 			}
 		case monitor.MsgError:
 			term.restore()
@@ -70,7 +67,13 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 				p.Sweep(ctx)
 				return 0, nil
 			}
+			if len(msg) > 1 {
+				continue // it has only let go
+			}
 			term.restore()
+			if p.ended != 0 {
+				return 128 + int(p.ended), nil
+			}
 			p.Notice("read escape sequence")
 			return 0, nil
 		}
@@ -143,12 +146,17 @@ func (p *preparation) forward(ctx context.Context) (stop func()) {
 			if !ok {
 				continue
 			}
-			switch n {
-			case syscall.SIGCHLD, syscall.SIGURG, syscall.SIGPIPE, syscall.SIGWINCH, syscall.SIGTTIN, syscall.SIGTTOU:
+			if aboutUs(n) {
 				continue
+			}
+			switch n {
 			case syscall.SIGINT, syscall.SIGTERM:
 				if requests++; requests == 3 {
 					p.Notice("got 3 SIGTERM/SIGINTs, forcefully exiting")
+					if p.Loose {
+						p.end(n)
+						continue
+					}
 					n = syscall.SIGKILL
 				}
 			case syscall.SIGHUP:
@@ -164,10 +172,22 @@ func (p *preparation) forward(ctx context.Context) (stop func()) {
 	return func() {}
 }
 
+// letGo is what frees the container from its front: that leaves, or looks on.
+func (p *preparation) letGo() []byte {
+	if p.Loose {
+		return []byte{monitor.MsgDetach, 1}
+	}
+	return []byte{monitor.MsgDetach}
+}
+
 // end ends the container at once because the front was to end by a signal, which
-// becomes the exit status.
+// becomes the exit status. A container that does not need its front goes on.
 func (p *preparation) end(why syscall.Signal) {
 	p.ended = why
+	if p.Loose {
+		p.child.Socket.Send([]byte{monitor.MsgDetach})
+		return
+	}
 	p.child.Socket.Send([]byte{monitor.MsgSignal, byte(syscall.SIGKILL)})
 }
 
@@ -175,6 +195,10 @@ func (p *preparation) end(why syscall.Signal) {
 // care: nobody could reach it any more.
 func (p *preparation) hangUp() {
 	p.hung.Do(func() {
+		if p.Loose {
+			p.end(syscall.SIGHUP)
+			return
+		}
 		p.child.Socket.Send([]byte{monitor.MsgSignal, byte(syscall.SIGHUP)})
 		time.AfterFunc(hangUpGrace, func() { p.end(syscall.SIGHUP) })
 	})

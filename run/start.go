@@ -43,6 +43,9 @@ func (e *Engine) Start(ctx context.Context, text string, attach, interactive boo
 		return 0, err
 	}
 	if e.State.Running(rec.ID) { // docker's: it is what was asked for
+		if attach {
+			return e.Attach(ctx, &Joining{Container: rec.ID, NoStdin: !interactive, SigProxy: true, Detach: detach, Stdio: stdio})
+		}
 		return 0, nil
 	}
 	c, err := e.again(rec)
@@ -53,7 +56,7 @@ func (e *Engine) Start(ctx context.Context, text string, attach, interactive boo
 	if !interactive || !c.Flags.Interactive {
 		c.Stdio[0] = nil
 	}
-	c.SigProxy = attach
+	c.SigProxy, c.Loose = attach, attach
 	return e.Run(ctx, c)
 }
 

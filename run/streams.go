@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"rl/run/fanout"
 )
 
 // streams stand between a caller's terminal and a workload that was not given
@@ -46,21 +48,86 @@ func (s *streams) interpose(stdio *[3]*os.File) error {
 	return nil
 }
 
-// capture gives the workload of a container in the background pipes, or nothing
-// where a terminal will be, and returns the other ends.
-func (s *streams) capture(c *Container) (output []*os.File, err error) {
-	c.Stdio = [3]*os.File{}
-	if c.Flags.Terminal {
-		return nil, nil
+// kept is what a workload has whose streams pass through its monitor: the monitor's
+// ends of its pipes.
+type kept struct {
+	output []*os.File // standard output and error
+	input  *os.File   // where standard input stays open
+	viewer []*os.File // what the front wants to be written to
+}
+
+func (k *kept) files() []*os.File {
+	if k == nil {
+		return nil
 	}
+	all := k.output[:len(k.output):len(k.output)]
+	if k.input != nil {
+		all = append(all, k.input)
+	}
+	return append(all, k.viewer...)
+}
+
+// close gives up what the monitor has by now, or will never have.
+func (k *kept) close() {
+	for _, f := range k.files() {
+		f.Close()
+	}
+}
+
+// capture gives the workload pipes, or nothing where a terminal will be, and returns the other
+// ends. Its input is the caller's when that stays and wants to type.
+func (s *streams) capture(c *Container) (*kept, error) {
+	k := new(kept)
+	caller := c.Stdio
+	if c.Background {
+		c.Stdio = [3]*os.File{}
+	}
+	if c.Flags.Terminal {
+		return k, nil
+	}
+	c.Stdio[1], c.Stdio[2] = nil, nil
 	for fd := 1; fd < 3; fd++ {
 		r, w, err := os.Pipe()
 		if err != nil {
-			return output, err
+			return k, err
 		}
-		c.Stdio[fd], s.theirs, output = w, append(s.theirs, w), append(output, r)
+		c.Stdio[fd], s.theirs, k.output = w, append(s.theirs, w), append(k.output, r)
 	}
-	return output, nil
+	if c.Stdio[0] != nil {
+		input := [3]*os.File{c.Stdio[0]}
+		if err := s.interpose(&input); err != nil {
+			return k, err
+		}
+		c.Stdio[0] = input[0]
+	} else if c.Flags.Interactive {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return k, err
+		}
+		c.Stdio[0], s.theirs, k.input = r, append(s.theirs, r), w
+	}
+	if c.Background {
+		return k, nil
+	}
+	viewer, err := s.view(caller[1], caller[2])
+	k.viewer = viewer
+	return k, err
+}
+
+// view makes pipes for what a monitor hands out, and copies from them.
+func (s *streams) view(to ...*os.File) (theirs []*os.File, err error) {
+	for _, f := range to {
+		r, w, err := fanout.Pipe()
+		if err != nil {
+			return theirs, err
+		}
+		theirs = append(theirs, w)
+		s.done.Go(func() {
+			io.Copy(f, r)
+			r.Close()
+		})
+	}
+	return theirs, nil
 }
 
 // used tells whether any stream was replaced.

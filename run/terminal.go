@@ -24,8 +24,8 @@ type terminal struct {
 }
 
 // attachTerminal joins the caller's terminal, made raw, and the container's.
-func (p *preparation) attachTerminal(master *os.File) *terminal {
-	t := openTerminal(master, p.Stdio)
+func (p *preparation) attachTerminal(master, output *os.File) *terminal {
+	t := openTerminal(master, output, p.Stdio)
 	if p.Flags.Interactive {
 		go t.copyInput(p.Stdio[0], p.Detach, func() {
 			p.child.Socket.Send([]byte{monitor.MsgDetach}) // comes back as an answer
@@ -34,8 +34,19 @@ func (p *preparation) attachTerminal(master *os.File) *terminal {
 	return t
 }
 
-// openTerminal joins a terminal and the caller's, but for the input.
-func openTerminal(master *os.File, stdio [3]*os.File) *terminal {
+// openTerminal joins a terminal and the caller's, but for the input. What appears on it is read from
+// output, which may be the master itself.
+func openTerminal(master, output *os.File, stdio [3]*os.File) *terminal {
+	t := rawTerminal(master, stdio)
+	go func() {
+		io.Copy(stdio[1], output) // a master ends with EIO when the last slave is closed
+		close(t.output)
+	}()
+	return t
+}
+
+// rawTerminal makes the caller's terminal raw and the other as large.
+func rawTerminal(master *os.File, stdio [3]*os.File) *terminal {
 	t := &terminal{master: master, fd: int(stdio[0].Fd()), output: make(chan struct{})}
 	if saved, err := unix.IoctlGetTermios(t.fd, unix.TCGETS); err == nil {
 		t.saved = saved
@@ -48,11 +59,20 @@ func openTerminal(master *os.File, stdio [3]*os.File) *terminal {
 		unix.IoctlSetTermios(t.fd, unix.TCSETS, &raw)
 		t.follow()
 	}
-	go func() {
-		io.Copy(stdio[1], master) // ends with EIO when the last slave is closed
-		close(t.output)
-	}()
 	return t
+}
+
+// redraw has a program that was not told of us show itself: as docker does, by a size that is not
+// its own for a moment.
+func (t *terminal) redraw() {
+	size, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
+	if err != nil || t.saved == nil {
+		return
+	}
+	other := *size
+	other.Row++
+	unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, &other)
+	t.resize()
 }
 
 // follow keeps the container's terminal as large as the caller's.

@@ -29,7 +29,6 @@ type Log struct {
 	buf     []byte
 	size    int64 // of the file
 	dropped int64
-	copies  sync.WaitGroup
 }
 
 // Create begins a log, or goes on with one.
@@ -46,22 +45,24 @@ func Create(path string) (*Log, error) {
 	return &Log{file: f, size: size}, nil
 }
 
-// Copy takes lines from a pipe until it ends, and closes it.
-func (l *Log) Copy(stream string, from io.ReadCloser) {
-	l.copies.Go(func() {
-		defer from.Close()
-		buf := make([]byte, 4*maxLine)
-		kept := 0 // of a line that is not complete
-		for {
-			n, err := from.Read(buf[kept:])
+// Copy takes lines from a pipe until it ends, and closes it. Every byte goes to tee as it comes.
+// A nil log only does that.
+func (l *Log) Copy(stream string, from io.ReadCloser, tee func([]byte)) {
+	defer from.Close()
+	buf := make([]byte, 4*maxLine)
+	kept := 0 // of a line that is not complete
+	for {
+		n, err := from.Read(buf[kept:])
+		tee(buf[kept : kept+n])
+		if l != nil {
 			kept += n
 			done := l.add(stream, buf[:kept], err != nil)
 			kept = copy(buf, buf[done:kept])
-			if err != nil {
-				return
-			}
 		}
-	})
+		if err != nil {
+			return
+		}
+	}
 }
 
 // add writes the lines of b, and at the end what is left; it tells how much that was.
@@ -116,20 +117,6 @@ func object(b []byte, stream string, line []byte, t time.Time) []byte {
 	b = append(b, `","time":"`...)
 	b = t.AppendFormat(b, time.RFC3339Nano)
 	return append(b, "\"}\n"...)
-}
-
-// Drain waits until all pipes have ended, at most so long: a process that outlived
-// the workload cannot hold it up.
-func (l *Log) Drain(most time.Duration) {
-	done := make(chan bool)
-	go func() {
-		l.copies.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(most):
-	}
 }
 
 // Close closes the file.

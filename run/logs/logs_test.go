@@ -24,12 +24,20 @@ func written(t *testing.T, w Want, pieces ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Copy("stdout", r)
+	done := make(chan bool)
+	var teed int
+	go func() {
+		l.Copy("stdout", r, func(b []byte) { teed += len(b) })
+		close(done)
+	}()
 	for _, s := range pieces {
 		io.WriteString(p, s)
 	}
 	p.Close()
-	l.Drain(20 * time.Second)
+	<-done
+	if all := len(strings.Join(pieces, "")); teed != all {
+		t.Errorf("%d bytes of %d were told", teed, all)
+	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"io"
 	"os"
 	"syscall"
 	"time"
@@ -70,7 +69,7 @@ func (m *monitor) obey() {
 				m.signal(int(msg[1]))
 			}
 		case MsgDetach:
-			m.detach()
+			m.detach(len(msg) > 1)
 			m.front.Send(msg)
 		}
 	}
@@ -101,19 +100,12 @@ func (m *monitor) deliver() {
 	m.pending = nil
 }
 
-// detach goes on without a front. The terminal is read from now on, or the
-// workload would block when its buffer is full.
-func (m *monitor) detach() {
+// detach goes on without a front, which may stay to look on.
+func (m *monitor) detach(stay bool) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.detached = true
-	if m.master != nil {
-		if m.log != nil {
-			m.log.Copy("stdout", m.master)
-		} else {
-			go io.Copy(io.Discard, m.master)
-		}
-	}
+	m.mu.Unlock()
+	m.out.fan.Disown(stay)
 }
 
 // reap waits for the workload. As pid 1 of the outer pid namespace the monitor
@@ -156,7 +148,7 @@ func (m *monitor) exit(ws syscall.WaitStatus) error {
 	if !m.conf.Remove {
 		m.conf.Journal.Add(ends...)
 	}
-	m.drainLog()
+	m.drainOutput()
 	for i := len(m.undo) - 1; i >= 0; i-- {
 		if err := m.undo[i](); err != nil {
 			m.notice(err.Error())

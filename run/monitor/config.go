@@ -13,7 +13,7 @@
 //	  │ ── C [config, program, lock] ─────▶ │ mounts the root file system, connects the network
 //	  │                                     │ ── G [program] ────────────────────▶ │
 //	  │ ◀── N text ──────────────────────── │ ◀── N text                           │
-//	  │ ◀── P [master] ──────────────────── │ ◀── P [master]                       │
+//	  │ ◀── P [master, output] ──────────── │ ◀── P [master]                       │
 //	  │ ◀── R ───────────────────────────── │ ◀── EOF: execve succeeded            │
 //	  │ ◀── E code text ─────────────────── │ ◀── E code text, or its own failure
 //	  │ ── S signal, D detach ────────────▶ │ kill
@@ -47,9 +47,10 @@ const (
 	MsgConfig   = 'C' // with three descriptors: Config, Program and the container's lock
 	MsgSignal   = 'S' // then the signal's number
 	MsgBorn     = 'B' // with pidfds of the monitor and of init
-	MsgDetach   = 'D' // the front leaves, the container lives; comes back as an answer
+	MsgDetach   = 'D' // the front leaves, the container lives; comes back as an answer. With a further byte it looks on
 	MsgNotice   = 'N' // then text
-	MsgTerminal = 'P' // with the master
+	MsgTerminal = 'P' // with the master, and to the front also what is to be read of it
+	MsgInput    = 'I' // to who attaches: with the writing end of standard input
 	MsgRunning  = 'R' // the workload was executed
 	MsgError    = 'E' // then the exit status and text
 	MsgExit     = 'X' // then the exit status
@@ -80,6 +81,9 @@ type Config struct {
 	Names   Names         // for those who share the network
 	Log     string        // "" or the file that takes what the workload writes
 	Pipes   int           // from which that comes: the first of the files
+	Input   int           // 1: the writing end of standard input follows
+	Viewer  int           // 2: the front's own ends to write that to follow, see fanout.Client
+	Silent  bool          // the front does not want the terminal
 	Leases  int           // files that stand for addresses; those of Network.Ports follow
 }
 

@@ -28,6 +28,9 @@ import (
 //	rl network disconnect             ── R network ──────────────────────────▶  its device goes
 //	rl exec                           ── X Exec [stdin, stdout, stderr] ─────▶  a program in the container
 //	                                  ◀── P [terminal], R, X status ──────────
+//	rl attach                         ── V Attach [stdout, stderr] ──────────▶  writes to these pipes, too
+//	                                  ◀── P [terminal] or I [stdin] or R ────
+//	                                  ◀── N text, X status ──────────────────  when the container has ended
 //	rl kill, stop                     ── S signal, thaw ─────────────────────▶  hands it to the workload
 //	rl pause, unpause, update         ── F, T, L limits ─────────────────────▶  its cgroup
 //	rl wait                           ── W ──────────────────────────────────▶
@@ -42,6 +45,7 @@ const (
 	AskFreeze     = 'F' // rl pause
 	AskThaw       = 'T' // rl unpause
 	AskLimits     = 'L' // rl update: then option.Limits as JSON
+	AskStreams    = 'V' // then Attach as JSON, with two pipes
 	AskWait       = 'W' // answered by MsgExit at the container's end
 	AnswerDone    = 'K'
 	AnswerRefused = 'E' // then 125 and text, as MsgError
@@ -179,6 +183,10 @@ func (m *monitor) answer(s *sys.Socket) {
 	case AskExec:
 		if err = m.exec(s, msg[1:], files); err == nil {
 			return // it said all itself
+		}
+	case AskStreams:
+		if err = m.stay(s, msg[1:], files); err == nil {
+			return // so did this
 		}
 	default:
 		err = errors.New("this container was started by a version of rl that cannot do that")

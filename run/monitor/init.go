@@ -148,10 +148,3 @@ func serve(listener *os.File) {
 		notify.Serve(context.Background(), fd) // until the last process of the container ends; owns fd
 	}
 }
-
-func (m *monitor) terminal(master *os.File) {
-	m.mu.Lock()
-	m.master = master
-	m.mu.Unlock()
-	m.front.Send([]byte{MsgTerminal}, int(master.Fd()))
-}

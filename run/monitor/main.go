@@ -16,7 +16,6 @@ import (
 
 	"rl/run/cgroup"
 	"rl/run/inside/program"
-	"rl/run/logs"
 	"rl/run/rootfs"
 	"rl/run/state"
 	"rl/userns"
@@ -53,8 +52,8 @@ type monitor struct {
 
 	namespaces uintptr       // those of the container that are not this process's
 	gone       chan struct{} // closed when the container has ended
-	log        *logs.Log
-	began      time.Time      // when the workload was started
+	began      time.Time     // when the workload was started
+	out        output
 	code       atomic.Int32   // its exit status then
 	answers    sync.WaitGroup // of those who wait for that
 
@@ -94,7 +93,7 @@ func (m *monitor) run() (err error) {
 			err = errors.Join(err, m.remove())
 		}
 	}()
-	if err := m.openLog(); err != nil {
+	if err := m.openOutput(); err != nil {
 		m.init.kill()
 		return err
 	}

@@ -40,6 +40,7 @@ type grammar struct {
 	Run        runCmd        `cmd:"" help:"Run a command in a new container."`
 	Pull       pullCmd       `cmd:"" help:"Fetch an image and unpack it."`
 	Ps         psCmd         `cmd:"" help:"List containers."`
+	Attach     attachCmd     `cmd:"" help:"Join our streams and those of a running container."`
 	Exec       execCmd       `cmd:"" help:"Run a further command in a running container."`
 	Logs       logsCmd       `cmd:"" help:"Show what a container wrote."`
 	Create     createCmd     `cmd:"" help:"Make a container without starting it."`
