@@ -32,9 +32,7 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 			p.Notice(string(msg[1:]))
 		case monitor.MsgRunning:
 			if p.Background || p.Loose {
-				if err := p.child.Socket.Send(p.letGo()); err != nil {
-					return 0, err
-				}
+				p.child.Socket.Send(p.letGo()) // fails when it has ended already, as the next message says
 			}
 			if !p.Background {
 				go p.Sweep(ctx)
