@@ -55,7 +55,10 @@ type Container struct {
 func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 	var between streams
 	var streams *kept
-	if c.Background || c.Loose {
+	if err := c.passthrough(); err != nil {
+		return 0, err
+	}
+	if c.captured() {
 		ahead.End() // it has the caller's streams
 		var err error
 		streams, err = between.capture(c)
@@ -279,6 +282,7 @@ func (p *preparation) create() error {
 	if err != nil {
 		return explainCreate(err)
 	}
+	p.rec.LogDriver = p.Flags.Log.Driver
 	dirs := []string{"upper", "work"}
 	if p.Rootfs != "" {
 		dirs = nil
@@ -435,6 +439,12 @@ func (p *preparation) hand(facts *plan.Facts) error {
 		}
 	}
 	config := p.config()
+	if p.streams != nil {
+		var err error
+		if config.Log, err = p.logging(); err != nil {
+			return err
+		}
+	}
 	cg := <-p.cgroup.done
 	p.cgroup.done <- cg // whoever ends this needs it
 	if cg.err != nil {
@@ -495,7 +505,6 @@ func (p *preparation) config() *monitor.Config {
 		if k.input != nil {
 			c.Input = 1
 		}
-		c.Log = filepath.Join(p.cont.Dir, state.LogFile)
 	}
 	if p.Flags.Remove {
 		c.Name, c.Own = p.State.Name(p.rec), p.rec.Anonymous()

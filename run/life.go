@@ -3,14 +3,11 @@ package run
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"rl/run/logs"
 	"rl/run/monitor"
 	"rl/run/plan/option"
 	"rl/run/state"
@@ -169,25 +166,6 @@ func (e *Engine) Remove(text string, force, volumes bool) error {
 	}
 	if !rec.Remove || rec.Fresh {
 		e.tellOf(rec, "destroy")
-	}
-	return nil
-}
-
-// Logs reads what a container wrote.
-func (e *Engine) Logs(ctx context.Context, text string, w logs.Want, follow bool, each func(logs.Entry) error) error {
-	rec, err := e.State.Find(text)
-	if err != nil {
-		return err
-	}
-	if follow {
-		w.Follow = func() bool { return e.State.Running(rec.ID) }
-	}
-	err = logs.Read(ctx, filepath.Join(e.State.Dir(rec), state.LogFile), w, each)
-	if errors.Is(err, os.ErrNotExist) {
-		return fault.New("only what runs in the background (rl run -d) is logged", "container %s has no log", rec.Name)
-	}
-	if err != nil {
-		return fmt.Errorf("read the log of container %s: %w", rec.Name, err)
 	}
 	return nil
 }

@@ -10,13 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // written is what comes out of a log into which these were written, a piece at a time.
 func written(t *testing.T, w Want, pieces ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
-	l, err := Create(path)
+	l, err := Open(Config{Driver: JSONFile, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func written(t *testing.T, w Want, pieces ...string) string {
 func text(t *testing.T, path string, w Want) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Read(t.Context(), path, w, func(e Entry) error { b.Write(e.Text); return nil }); err != nil {
+	if _, err := Read(t.Context(), path, w, func(e *Entry) error { b.Write(e.Text); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -74,7 +75,7 @@ func TestBytesComeBack(t *testing.T) {
 // The format is docker's: others can read it.
 func TestFormat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	l, _ := Create(path)
+	l, _ := Open(Config{Driver: JSONFile, Path: path})
 	l.add("stderr", []byte("tab\tquote\" \u00e4\n"), false)
 	l.Close()
 	data, _ := os.ReadFile(path)
@@ -115,7 +116,7 @@ damaged
 // What is written while somebody follows is seen, up to the last byte before the end.
 func TestFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	l, _ := Create(path)
+	l, _ := Open(Config{Driver: JSONFile, Path: path})
 	alive := make(chan bool)
 	go func() {
 		for range 200 {
@@ -144,11 +145,12 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "log")
-	l, _ := Create(path)
-	file := l.file
-	l.file = full
+	l, _ := Open(Config{Driver: JSONFile, Path: path})
+	to := l.to.(*jsonFile)
+	file := to.file
+	to.file = full
 	l.add("stdout", []byte("lost\n"), false)
-	l.file = file
+	to.file = file
 	l.add("stdout", []byte("kept\n"), false)
 	l.Close()
 	if got, want := text(t, path, Want{All: true}), "[rl: 5 bytes could not be logged]\nkept\n"; got != want {
@@ -159,7 +161,12 @@ func TestFullDisk(t *testing.T) {
 func FuzzQuote(f *testing.F) {
 	f.Add([]byte("a\xff\"\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := unquote(append(quote([]byte{'"'}, b), '"'))
+		quoted := append(quote([]byte{'"'}, b), '"')
+		var others string
+		if err := json.Unmarshal(quoted, &others); err != nil || utf8.Valid(b) && others != string(b) {
+			t.Errorf("%q is %q to others, %v", b, others, err)
+		}
+		got, err := unquote(nil, quote(nil, b))
 		if err != nil || !bytes.Equal(got, b) {
 			t.Errorf("%q came back as %q, %v", b, got, err)
 		}

@@ -1,8 +1,8 @@
 package logs
 
 import (
-	"encoding/json"
 	"errors"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -13,83 +13,107 @@ const hex = "0123456789abcdef"
 // surrogateescape (PEP 383): other readers show a replacement character, [unquote]
 // gives the byte back.
 func quote(b, line []byte) []byte {
-	for len(line) > 0 {
-		c := line[0]
+	from := 0 // what stays as it is
+	for i := 0; i < len(line); {
+		c := line[i]
 		if c < utf8.RuneSelf {
-			line = line[1:]
-			switch {
-			case c == '"' || c == '\\':
-				b = append(b, '\\', c)
-			case c == '\n':
-				b = append(b, '\\', 'n')
-			case c < 0x20 || c == 0x7f:
-				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-			default:
-				b = append(b, c)
+			if c >= 0x20 && c != '"' && c != '\\' && c != 0x7f {
+				i++
+				continue
 			}
+			b = append(b, line[from:i]...)
+			switch c {
+			case '"', '\\':
+				b = append(b, '\\', c)
+			case '\n':
+				b = append(b, '\\', 'n')
+			default:
+				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+			}
+			i++
+			from = i
 			continue
 		}
-		r, n := utf8.DecodeRune(line)
+		r, n := utf8.DecodeRune(line[i:])
 		if r == utf8.RuneError && n == 1 {
-			b = append(b, '\\', 'u', 'd', 'c', hex[c>>4], hex[c&15])
-		} else {
-			b = append(b, line[:n]...)
+			b = append(append(b, line[from:i]...), '\\', 'u', 'd', 'c', hex[c>>4], hex[c&15])
+			from = i + 1
 		}
-		line = line[n:]
+		i += n
 	}
-	return b
+	return append(b, line[from:]...)
 }
 
-// unquote gives the bytes of a JSON string, quotes included.
-func unquote(s []byte) ([]byte, error) {
-	if len(s) < 2 || s[0] != '"' {
-		return nil, errors.New("not a string")
-	}
-	body := s[1 : len(s)-1]
-	var parts, quoted []byte
-	for from := 0; ; {
-		i := lone(body, from)
-		end := i
-		if i < 0 {
-			end = len(body)
-		}
-		quoted = append(append(append(quoted[:0], '"'), body[from:end]...), '"')
-		text, err := plain(quoted)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, text...)
-		if i < 0 {
-			return parts, nil
-		}
-		parts = append(parts, unhex(body[i+4])<<4|unhex(body[i+5]))
-		from = i + 6
-	}
-}
+var errQuoted = errors.New("not the inside of a JSON string")
 
-func plain(s []byte) (string, error) {
-	var text string
-	err := json.Unmarshal(s, &text)
-	return text, err
-}
-
-// lone finds the next \udcXX that stands for a byte, -1 when there is none.
-func lone(s []byte, from int) int {
-	for i := from; i+5 < len(s); i++ {
-		if s[i] != '\\' {
+// unquote appends the bytes of the inside of a JSON string.
+func unquote(b, s []byte) ([]byte, error) {
+	for len(s) > 0 {
+		if s[0] != '\\' {
+			n := 1
+			for n < len(s) && s[n] != '\\' {
+				n++
+			}
+			b, s = append(b, s[:n]...), s[n:]
 			continue
 		}
-		if s[i+1] == 'u' && s[i+2] == 'd' && s[i+3] == 'c' {
-			return i
+		if len(s) < 2 {
+			return b, errQuoted
 		}
-		i++ // whatever is escaped
+		switch c := s[1]; c {
+		case '"', '\\', '/':
+			b = append(b, c)
+		case 'n':
+			b = append(b, '\n')
+		case 't':
+			b = append(b, '\t')
+		case 'r':
+			b = append(b, '\r')
+		case 'b':
+			b = append(b, '\b')
+		case 'f':
+			b = append(b, '\f')
+		case 'u':
+			r, ok := escape(s)
+			if !ok {
+				return b, errQuoted
+			}
+			s = s[4:]
+			if next, ok := escape(s[min(2, len(s)):]); ok && utf16.IsSurrogate(r) {
+				if both := utf16.DecodeRune(r, next); both != utf8.RuneError {
+					r, s = both, s[6:]
+				}
+			}
+			if r >= 0xdc80 && r <= 0xdcff { // a byte
+				b = append(b, byte(r))
+			} else {
+				b = utf8.AppendRune(b, r)
+			}
+		default:
+			return b, errQuoted
+		}
+		s = s[2:]
 	}
-	return -1
+	return b, nil
 }
 
-func unhex(c byte) byte {
-	if c >= 'a' {
-		return c - 'a' + 10
+// escape reads \uXXXX.
+func escape(s []byte) (r rune, ok bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
 	}
-	return c - '0'
+	for _, c := range s[2:6] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
 }

@@ -2,20 +2,13 @@ package logs
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"time"
 )
-
-// Entry is a line, or a piece of one.
-type Entry struct {
-	Stream string
-	Time   time.Time
-	Text   []byte
-}
 
 // Want says what of a log is to be read. Its zero value is all of it.
 type Want struct {
@@ -25,101 +18,246 @@ type Want struct {
 	Follow       func() bool // go on as long as it is true; nil: do not
 }
 
-// Read gives the entries of a log in order.
-func Read(ctx context.Context, path string, w Want, each func(Entry) error) error {
-	f, err := os.Open(path)
+// longest is the longest object: each byte may have become an escape, and attributes follow.
+// What is longer was not written by anybody.
+const longest = 1 << 20
+
+// Read gives the entries of a log in order, those of older files first. It tells how many pieces of it
+// could not be read: a writer that was killed, or a broken disk, left them.
+func Read(ctx context.Context, path string, w Want, each func(*Entry) error) (damaged int, err error) {
+	files, err := openAll(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer f.Close()
+	r := &reader{path: path, want: w, each: each, rest: files}
+	defer r.close()
 	if !w.All {
-		if err := seekTail(f, w.Tail); err != nil {
-			return err
+		if err := r.skip(w.Tail); err != nil {
+			return 0, err
 		}
 	}
-	r := bufio.NewReaderSize(f, 64<<10)
-	var half []byte
 	for {
-		line, err := r.ReadSlice('\n')
-		half = append(half, line...)
-		switch {
-		case err == nil:
-			e, err := parse(half)
-			half = half[:0]
-			if err != nil || !w.Since.IsZero() && e.Time.Before(w.Since) || !w.Until.IsZero() && e.Time.After(w.Until) {
-				continue // a damaged line is nobody's
+		if err := r.read(ctx); err != nil {
+			if err == errStop {
+				err = nil
 			}
-			if err := each(e); err != nil {
+			return r.damaged, err
+		}
+		if !r.next() {
+			return r.damaged, nil
+		}
+	}
+}
+
+// errStop is an end before that of the log.
+var errStop = errors.New("enough was read")
+
+// reader goes through the files of a log, oldest first.
+type reader struct {
+	path    string
+	want    Want
+	each    func(*Entry) error
+	rest    []*os.File // the first is being read
+	entry   Entry
+	half    []byte // of an object
+	lost    bool   // it is too long to be one
+	damaged int
+}
+
+func (r *reader) close() {
+	for _, f := range r.rest {
+		f.Close()
+	}
+}
+
+// openAll opens all files of a log, oldest first. They are looked for newest first: when one is
+// renamed meanwhile, it is found twice and not missed.
+func openAll(path string) (files []*os.File, err error) {
+	for n := 0; ; n++ {
+		f, err := os.Open(rotated(path, n))
+		if errors.Is(err, os.ErrNotExist) {
+			if n == 0 {
+				continue // killed, between two steps of a rotation
+			}
+			break
+		}
+		if err != nil {
+			for _, f := range files {
+				f.Close()
+			}
+			return nil, err
+		}
+		if len(files) > 0 && same(files[0], f) {
+			f.Close()
+			continue
+		}
+		files = append([]*os.File{f}, files...)
+	}
+	if len(files) == 0 {
+		return nil, os.ErrNotExist
+	}
+	return files, nil
+}
+
+func same(a, b *os.File) bool {
+	x, err := a.Stat()
+	if err != nil {
+		return false
+	}
+	y, err := b.Stat()
+	return err == nil && os.SameFile(x, y)
+}
+
+// read reads one file to its end; the newest, while it is being written, to the end of that.
+func (r *reader) read(ctx context.Context) error {
+	f := r.rest[0]
+	b := bufio.NewReaderSize(f, 256<<10)
+	for {
+		line, err := b.ReadSlice('\n')
+		switch {
+		case err == nil && len(r.half) == 0 && !r.lost: // as it is nearly always
+			if err := r.object(line); err != nil {
 				return err
 			}
+		case err == nil:
+			r.keep(line)
+			if err := r.object(r.half); err != nil {
+				return err
+			}
+			r.half, r.lost = r.half[:0], false
 		case errors.Is(err, bufio.ErrBufferFull):
+			r.keep(line)
 		case err != io.EOF:
 			return err
 		default:
-			alive := w.Follow != nil && w.Follow()
-			if !alive && more(f, r) {
-				continue // written between our reading and its end
-			}
-			if !alive {
+			r.keep(line)
+			switch more, err := r.wait(ctx, f, b); {
+			case err != nil:
+				return err
+			case !more:
+				if len(r.half) > 0 || r.lost {
+					r.damaged++
+				}
+				r.half, r.lost = r.half[:0], false
 				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(50 * time.Millisecond):
 			}
 		}
 	}
 }
 
-// more tells whether something came after the end that was read.
-func more(f *os.File, r *bufio.Reader) bool {
+func (r *reader) keep(piece []byte) {
+	if r.lost = r.lost || len(r.half)+len(piece) > longest; r.lost {
+		r.half = r.half[:0]
+		return
+	}
+	r.half = append(r.half, piece...)
+}
+
+// object hands one entry on.
+func (r *reader) object(line []byte) error {
+	if len(line) <= 1 && !r.lost {
+		return nil // ends what was left half
+	}
+	e := &r.entry
+	err := errEntry
+	if !r.lost {
+		err = e.parse(line)
+	}
+	if err != nil {
+		r.damaged++
+		// Something that was left half, or never reached the disk, may stand before an entry that is whole.
+		i := bytes.LastIndex(line, before)
+		if i <= 0 || r.lost || e.parse(line[i:]) != nil {
+			return nil
+		}
+	}
+	if w := &r.want; !w.Since.IsZero() && e.Time.Before(w.Since) {
+		return nil
+	} else if !w.Until.IsZero() && e.Time.After(w.Until) {
+		if w.Follow != nil {
+			return errStop
+		}
+		return nil
+	}
+	return r.each(e)
+}
+
+// poll is how often a log is looked at that is being followed.
+const poll = 50 * time.Millisecond
+
+// wait is at the end of a file: it tells whether there is, or may come, more of it.
+func (r *reader) wait(ctx context.Context, f *os.File, b *bufio.Reader) (more bool, err error) {
+	if len(r.rest) > 1 {
+		return false, nil
+	}
+	alive := r.want.Follow != nil && r.want.Follow()
+	moved := alive && r.moved(f)
 	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return false, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case st.Size() > at: // written between our reading and its end
+		return true, nil
+	case st.Size() < at && alive: // begun anew: there is one file only
+		_, err := f.Seek(0, io.SeekStart)
+		b.Reset(f)
+		r.half = r.half[:0]
+		return true, err
+	case !alive || moved:
+		return false, nil
+	}
+	select {
+	case <-ctx.Done():
+		return false, errStop
+	case <-time.After(poll):
+	}
+	if u := r.want.Until; !u.IsZero() && time.Now().After(u) {
+		return false, errStop
+	}
+	return true, nil
+}
+
+// moved tells whether a file is not the newest any more.
+func (r *reader) moved(f *os.File) bool {
+	newest, err := os.Stat(r.path)
 	if err != nil {
 		return false
 	}
 	st, err := f.Stat()
-	return err == nil && st.Size() > at-int64(r.Buffered())
+	return err == nil && !os.SameFile(newest, st)
 }
 
-func parse(line []byte) (e Entry, err error) {
-	var raw struct {
-		Log    json.RawMessage
-		Stream string
-		Time   time.Time
+// next goes to the file after the one that was read.
+func (r *reader) next() bool {
+	old := r.rest[0]
+	defer old.Close()
+	if len(r.rest) > 1 {
+		r.rest = r.rest[1:]
+		return true
 	}
-	if err := json.Unmarshal(line, &raw); err != nil {
-		return e, err
+	if r.want.Follow == nil || !r.moved(old) {
+		r.rest = nil
+		return false
 	}
-	e.Stream, e.Time = raw.Stream, raw.Time
-	e.Text, err = unquote(raw.Log)
-	return e, err
-}
-
-// seekTail goes to where the last n lines begin.
-func seekTail(f *os.File, n int) error {
-	at, err := f.Seek(0, io.SeekEnd)
-	if err != nil || n <= 0 {
-		return err
+	files, err := openAll(r.path)
+	if err != nil {
+		r.rest = nil
+		return false
 	}
-	buf := make([]byte, 64<<10)
-	seen := 0
-	for at > 0 {
-		size := min(int64(len(buf)), at)
-		at -= size
-		if _, err := f.ReadAt(buf[:size], at); err != nil && err != io.EOF {
-			return err
-		}
-		for i := size - 1; i >= 0; i-- {
-			if buf[i] != '\n' {
-				continue
+	for i, f := range files {
+		if same(f, old) {
+			for _, f := range files[:i+1] {
+				f.Close()
 			}
-			if seen++; seen > n {
-				_, err := f.Seek(at+i+1, io.SeekStart)
-				return err
-			}
+			files = files[i+1:]
+			break
 		}
 	}
-	_, err = f.Seek(0, io.SeekStart)
-	return err
+	r.rest = files
+	return len(files) > 0
 }

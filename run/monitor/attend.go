@@ -41,7 +41,7 @@ func (m *monitor) attend() error {
 
 // started has the time of the record be that of the start.
 func (m *monitor) started() {
-	if !m.conf.Remove || m.conf.Log != "" { // in the foreground, with --rm: nobody asks for long
+	if !m.conf.Remove || m.conf.Log.Driver != "" { // in the foreground, with --rm: nobody asks for long
 		unix.UtimesNanoAt(unix.AT_FDCWD, m.path("state.json"), nil, 0)
 	}
 }

@@ -32,6 +32,7 @@ import (
 	"fmt"
 
 	"rl/run/events"
+	"rl/run/logs"
 	"rl/run/rootfs"
 	"rl/slirp"
 	"rl/slirp/external"
@@ -79,7 +80,7 @@ type Config struct {
 	Network *slirp.Config // nil: no devices are made
 	Program *Program      // with Network: another program makes the device and serves it
 	Names   Names         // for those who share the network
-	Log     string        // "" or the file that takes what the workload writes
+	Log     logs.Config   // where what the workload writes is kept
 	Pipes   int           // from which that comes: the first of the files
 	Input   int           // 1: the writing end of standard input follows
 	Viewer  int           // 2: the front's own ends to write that to follow, see fanout.Client

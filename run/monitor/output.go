@@ -38,10 +38,8 @@ func (m *monitor) openOutput() (err error) {
 		m.out.fan.Add(&fanout.Client{Out: [2]*os.File{rest[0], rest[1]}, Owner: true})
 	}
 	m.net.files = rest[c.Viewer:]
-	if c.Log != "" {
-		if m.out.log, err = logs.Create(c.Log); err != nil {
-			return fmt.Errorf("create the log: %w", err)
-		}
+	if m.out.log, err = logs.Open(c.Log); err != nil {
+		return fmt.Errorf("open the log: %w", err)
 	}
 	m.out.pipes = len(pipes) > 0
 	for stream, r := range pipes {
@@ -97,7 +95,5 @@ func (m *monitor) drainOutput() {
 	case <-time.After(500 * time.Millisecond):
 	}
 	m.out.fan.Close()
-	if m.out.log != nil {
-		m.out.log.Close()
-	}
+	m.out.log.Close()
 }

@@ -60,6 +60,7 @@ type Flags struct {
 	Cgroups         string // pin of the cgroup ladder
 	Umask           string // octal
 
+	Log         option.Log
 	StopSignal  string
 	StopTimeout *time.Duration
 

@@ -57,6 +57,7 @@ type Record struct {
 	Labels      map[string]string `json:",omitempty"`
 	Terminal    bool              `json:",omitempty"`
 	Interactive bool              `json:",omitempty"`
+	LogDriver   string            `json:",omitempty"` // "" is json-file
 	StopSignal  string            `json:",omitempty"` // "" is SIGTERM
 	StopTimeout *time.Duration    `json:",omitempty"` // before SIGKILL; nil is 10 s
 }

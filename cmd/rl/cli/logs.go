@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bufio"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"rl/run/logs"
@@ -11,6 +13,7 @@ import (
 
 type logsCmd struct {
 	Container  string `arg:"" predictor:"container" help:"Name or id."`
+	Details    bool   `help:"Show the labels and variables that go with each line (--log-opt)."`
 	Follow     bool   `short:"f" help:"Go on until the container ends."`
 	Since      string `placeholder:"TIME" help:"Only what came after: RFC 3339, unix seconds, or how long ago (10m)."`
 	Tail       string `short:"n" default:"all" placeholder:"N" help:"Only the last N lines."`
@@ -39,28 +42,51 @@ func (c *logsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	out, errs := bufio.NewWriterSize(a.Out, 64<<10), bufio.NewWriterSize(a.Err, 4<<10)
-	each := func(l logs.Entry) error {
-		to := out
-		if l.Stream == "stderr" {
-			to = errs
-		}
-		if c.Timestamps {
-			to.WriteString(l.Time.Format("2006-01-02T15:04:05.000000000Z07:00") + " ")
-		}
-		_, err := to.Write(l.Text)
-		if err == nil && c.Follow {
-			err = to.Flush()
-		}
-		return err
-	}
-	err = e.Logs(a.ctx, c.Container, w, c.Follow, each)
-	for _, to := range []*bufio.Writer{out, errs} {
+	p := &logPrinter{out: bufio.NewWriterSize(a.Out, 64<<10), errs: bufio.NewWriterSize(a.Err, 4<<10), cmd: c, middle: map[string]bool{}}
+	err = e.Logs(a.ctx, c.Container, w, c.Follow, p.print)
+	for _, to := range []*bufio.Writer{p.out, p.errs} {
 		if e := to.Flush(); err == nil {
 			err = e
 		}
 	}
 	return err
+}
+
+// logPrinter writes each stream to its own.
+type logPrinter struct {
+	out, errs *bufio.Writer
+	cmd       *logsCmd
+	middle    map[string]bool // of a line, by stream
+}
+
+func (p *logPrinter) print(l *logs.Entry) error {
+	to := p.out
+	if l.Stream == "stderr" {
+		to = p.errs
+	}
+	if (p.cmd.Timestamps || p.cmd.Details) && !p.middle[l.Stream] {
+		if p.cmd.Timestamps {
+			to.WriteString(l.Time.Format("2006-01-02T15:04:05.000000000Z07:00") + " ")
+		}
+		if p.cmd.Details {
+			to.WriteString(details(l.Attrs) + " ")
+		}
+	}
+	p.middle[l.Stream] = len(l.Text) > 0 && l.Text[len(l.Text)-1] != '\n'
+	_, err := to.Write(l.Text)
+	if err == nil && p.cmd.Follow {
+		err = to.Flush()
+	}
+	return err
+}
+
+// details are what goes with a line, as docker writes it.
+func details(attrs []logs.Attr) string {
+	var list []string
+	for _, a := range attrs {
+		list = append(list, url.QueryEscape(a.Key)+"="+url.QueryEscape(a.Value))
+	}
+	return strings.Join(list, ",")
 }
 
 // pointInTime reads docker's ways to name one.

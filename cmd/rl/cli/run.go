@@ -47,6 +47,8 @@ type runCmd struct {
 	Ipc          string   `placeholder:"MODE" help:"private, host or none."`
 	Label        []string `short:"l" sep:"none" placeholder:"KEY=VALUE" help:"Label."`
 	LabelFile    []string `sep:"none" placeholder:"FILE" help:"File of labels."`
+	LogDriver    string   `placeholder:"DRIVER" help:"What keeps the output: json-file, journald, none, or passthrough for our own streams."`
+	LogOpt       []string `sep:"none" placeholder:"NAME=VALUE" help:"Option of the driver: max-size, max-file, tag, labels, env."`
 	MacAddress   string   `placeholder:"MAC" help:"Link address of the container."`
 	Mount        []string `sep:"none" placeholder:"SPEC" help:"type=bind|volume|tmpfs,source=DIR,target=DIR[,readonly]…"`
 	Name         string   `placeholder:"NAME" help:"Name of the container."`
@@ -344,6 +346,9 @@ func (c *runCmd) rest(f *plan.Flags) (err error) {
 		return err
 	}
 	if err := each(c.Device, option.ParseDevice, &f.Devices); err != nil {
+		return err
+	}
+	if f.Log, err = option.ParseLog(c.LogDriver, c.LogOpt); err != nil {
 		return err
 	}
 	if c.ShmSize != "" {
