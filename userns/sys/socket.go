@@ -64,13 +64,13 @@ func (s *Socket) Recv() (msg []byte, files []*os.File, err error) {
 	var n, oobn, flags int
 	for {
 		n, oobn, flags, _, err = unix.Recvmsg(s.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
-		if err != unix.EINTR {
+		// The other end was closed with something unread. That is told once, and before
+		// what it had sent itself, which is still there.
+		if err != unix.EINTR && err != unix.ECONNRESET {
 			break
 		}
 	}
 	switch {
-	case err == unix.ECONNRESET:
-		return nil, nil, io.EOF
 	case err != nil:
 		return nil, nil, fmt.Errorf("recvmsg: %w", err)
 	}
