@@ -336,6 +336,9 @@ func (p *preparation) record() (err error) {
 		return err
 	}
 	if p.cont, err = p.State.Reopen(p.rec); err != nil {
+		if !p.State.Running(p.ID) {
+			return fault.New("wait for `rl cp`, `rl export` or `rl diff` to end", "container %s cannot be started: it is being read or written", p.rec.Name)
+		}
 		return fault.New("", "container %s is running", p.rec.Name)
 	}
 	p.mourn(p.rec)

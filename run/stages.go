@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"rl/oci/unpack"
+	"rl/run/carry"
 	"rl/run/rootfs"
 	"rl/userns"
 )
@@ -13,6 +14,7 @@ import (
 const (
 	StageUnpack = "unpack"
 	StageRemove = "remove"
+	StageCarry  = carry.Stage
 )
 
 // UnpackMain is the stage that unpacks one layer (see oci/unpack).
@@ -35,6 +37,9 @@ func RemoveMain() int {
 	}
 	return 0
 }
+
+// CarryMain is the stage that reads and writes a container's files (see run/carry).
+func CarryMain() int { return carry.Main() }
 
 // fail tells the parent, which reads a stage's standard error.
 func fail(err error) int {

@@ -20,9 +20,9 @@ func main() {
 		monitor.Stage:    monitor.Main,
 		run.StageUnpack:  run.UnpackMain,
 		run.StageRemove:  run.RemoveMain,
-		run.StageMeasure: run.MeasureMain,
-		"probe":          probe.Main,
-		"reaper":         reaper.Main,
+		run.StageMeasure: run.MeasureMain, run.StageCarry: run.CarryMain,
+		"probe":  probe.Main,
+		"reaper": reaper.Main,
 	})
 	code := cli.Main(os.Args[1:], cli.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	ahead.End()

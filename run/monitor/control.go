@@ -31,6 +31,7 @@ import (
 //	rl attach                         ── V Attach [stdout, stderr] ──────────▶  writes to these pipes, too
 //	                                  ◀── P [terminal] or I [stdin] or R ────
 //	                                  ◀── N text, X status ──────────────────  when the container has ended
+//	rl cp                             ── Y [in, out, socket] ────────────────▶  a process in its mount namespace, see run/carry
 //	rl kill, stop                     ── S signal, thaw ─────────────────────▶  hands it to the workload
 //	rl pause, unpause, update         ── F, T, L limits ─────────────────────▶  its cgroup
 //	rl wait                           ── W ──────────────────────────────────▶
@@ -41,6 +42,7 @@ const (
 	AskAttach     = 'A' // then slirp.Interface as JSON; its leases come with it
 	AskDetach     = 'R' // then the network's name
 	AskExec       = 'X' // then Exec as JSON, with three streams
+	AskCarry      = 'Y' // with the streams of run/carry and its socket
 	AskSignal     = 'S' // then the signal's number, and 1 when a paused workload is to go on for it
 	AskFreeze     = 'F' // rl pause
 	AskThaw       = 'T' // rl unpause
@@ -153,6 +155,8 @@ func (m *monitor) answer(s *sys.Socket) {
 		kept, err = m.attach(msg[1:], files)
 	case AskDetach:
 		err = m.detachNetwork(string(msg[1:]))
+	case AskCarry:
+		err = m.carry(files)
 	case AskSignal:
 		if len(msg) < 2 {
 			return

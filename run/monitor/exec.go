@@ -140,29 +140,13 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 	}
 }
 
-// joiner starts the process that enters the container.
+// joiner starts the process that enters the container, and is in its cgroup from the beginning.
 func (m *monitor) joiner(stdio []*os.File) (p process, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.ended || !m.running {
-		return p, errors.New("the container is not running")
-	}
-	pidfd, err := unix.PidfdOpen(m.init.pid, 0)
-	if err != nil {
-		return p, err
-	}
-	defer unix.Close(pidfd)
-	exe, err := sys.Executable()
-	if err != nil {
-		return p, fmt.Errorf("open rl's own executable: %w", err)
-	}
-	defer exe.Close()
 	ours, theirs, err := sys.Socketpair()
 	if err != nil {
 		return p, err
 	}
 	defer theirs.Close()
-	fds := []uintptr{stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd(), uintptr(theirs.Fd()), uintptr(pidfd)}
 	attr := new(syscall.SysProcAttr)
 	into, err := m.enter(attr)
 	if err != nil {
@@ -170,21 +154,42 @@ func (m *monitor) joiner(stdio []*os.File) (p process, err error) {
 		return p, err
 	}
 	defer into.Close()
-	fork := func() (int, error) {
-		return syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), stage.Argv(inside.Stage), &syscall.ProcAttr{
-			Env: stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"), Files: fds, Sys: attr,
-		})
+	pid, err := m.beside(attr, stage.Argv(inside.Stage), stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"),
+		stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd(), uintptr(theirs.Fd()))
+	if err != nil {
+		ours.Close()
+		return p, err
 	}
-	pid, err := fork()
+	return process{pid: pid, socket: ours}, nil
+}
+
+// beside starts a process of rl that is to enter the running container: after the files it has a
+// pidfd of the container's first process.
+func (m *monitor) beside(attr *syscall.SysProcAttr, argv, env []string, files ...uintptr) (pid int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended || !m.running {
+		return 0, errors.New("the container is not running")
+	}
+	pidfd, err := unix.PidfdOpen(m.init.pid, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(pidfd)
+	exe, err := sys.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("open rl's own executable: %w", err)
+	}
+	defer exe.Close()
+	fork := func() (int, error) {
+		return syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), argv, &syscall.ProcAttr{Env: env, Files: append(files, uintptr(pidfd)), Sys: attr})
+	}
+	pid, err = fork()
 	if err == unix.ENOSYS && attr.UseCgroupFD { // before Linux 5.7, and where a filter forbids clone3
 		attr.UseCgroupFD = false
 		if pid, err = fork(); err == nil {
 			err = m.group.Add(pid)
 		}
 	}
-	if err != nil {
-		ours.Close()
-		return p, err
-	}
-	return process{pid: pid, socket: ours}, nil
+	return pid, err
 }

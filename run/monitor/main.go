@@ -258,25 +258,8 @@ func (m *monitor) remove() error {
 // report tells the front why there is no container.
 func (m *monitor) report(err error) { m.front.Send(append([]byte{MsgError}, refusal(err)...)) }
 
-// refusal is an error as a message: the exit status, the reason, and a remedy in a
-// second line.
-func refusal(err error) []byte {
-	code := 125
-	text := err.Error()
-	var f *fault.Error
-	if errors.As(err, &f) {
-		if f.Code != 0 {
-			code = f.Code
-		}
-		if f.Hint != "" {
-			text += "\n" + f.Hint
-		}
-	}
-	if len(text) > sys.MaxMessage-16 {
-		text = text[:sys.MaxMessage-16]
-	}
-	return append([]byte{byte(code)}, text...)
-}
+// refusal is an error as a message.
+func refusal(err error) []byte { return fault.Message(err, sys.MaxMessage-16) }
 
 func (m *monitor) notice(text string) {
 	m.front.Send(append([]byte{MsgNotice}, text...))

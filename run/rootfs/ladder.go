@@ -79,8 +79,9 @@ func (l *Ladder) Notices() []string {
 func (l *Ladder) Mount(t Tree) (unmount func() error, err error) {
 	l.chosen, l.missed = nil, nil
 	var all []error
+	copied := Copied(t)
 	for _, d := range l.rungs {
-		unmount, err := d.Mount(t)
+		unmount, err := mountUnlessCopied(d, t, copied)
 		if err == nil {
 			l.chosen = d
 			return unmount, nil
@@ -93,4 +94,13 @@ func (l *Ladder) Mount(t Tree) (unmount func() error, err error) {
 		all = append(all, err)
 	}
 	return nil, errors.Join(all...)
+}
+
+// mountUnlessCopied keeps the drivers that stack layers from a directory that has all of
+// them: below it what was deleted would come back.
+func mountUnlessCopied(d Driver, t Tree, copied bool) (func() error, error) {
+	if _, ok := d.(*Copy); !ok && copied {
+		return nil, refused{errors.New("the container was put together as a copy, and stays one")}
+	}
+	return d.Mount(t)
 }

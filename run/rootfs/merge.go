@@ -195,7 +195,7 @@ func (w *worker) oneLayer(m *merging, l int, src fd) (last bool, err error) {
 		if s != nil && s.closed {
 			continue
 		}
-		kind, st, err := w.classify(src, e, opaque == 'x')
+		kind, st, err := classify(src, e, opaque == 'x')
 		if err != nil {
 			return false, err
 		}
@@ -231,7 +231,7 @@ const (
 
 // classify looks at one name of a layer. Only a directory can be told without a
 // stat(2), from what readdir says.
-func (w *worker) classify(src fd, e entry, xattrWhiteouts bool) (kind, unix.Stat_t, error) {
+func classify(src fd, e entry, xattrWhiteouts bool) (kind, unix.Stat_t, error) {
 	if e.kind == unix.DT_DIR {
 		return isDir, unix.Stat_t{}, nil
 	}

@@ -27,6 +27,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"rl/run/plan/option"
 	"rl/userns/idmap"
 	"rl/userns/sys"
@@ -245,14 +247,25 @@ func Amend(dir string, change func(*Record)) error {
 	return os.Rename(path+".new", path)
 }
 
-// Reopen takes the lock of a container that has ended, to start it again.
+// Reopen takes the lock of a container that has ended, to start it again. It waits
+// a while for those who only look into it.
 func (r Root) Reopen(rec *Record) (*Container, error) {
-	f, err := r.Claim(rec, false)
-	if err != nil {
-		return nil, err
+	for try := 0; ; try++ {
+		f, err := r.Claim(rec, false)
+		if err == nil {
+			return &Container{Dir: r.Dir(rec), Lock: f}, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || r.Running(rec.ID) || try == reopenTries {
+			return nil, err
+		}
+		time.Sleep(reopenPause)
 	}
-	return &Container{Dir: r.Dir(rec), Lock: f}, nil
 }
+
+const (
+	reopenTries = 500
+	reopenPause = 20 * time.Millisecond
+)
 
 // mkdir makes the container's directory, and the one above it when it is the
 // first.

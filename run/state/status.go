@@ -104,3 +104,20 @@ func (r Root) Claim(rec *Record, wait bool) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// Visit takes a lock of a container that does not run, which others who visit may
+// have, too: nobody starts it or removes it meanwhile.
+func (r Root) Visit(rec *Record) (*os.File, error) {
+	f, err := os.Open(r.Dir(rec))
+	if err != nil {
+		return nil, err
+	}
+	if err = sys.Share(f); err == nil {
+		_, err = os.Lstat(r.Dir(rec)) // it may have been removed before
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -43,15 +43,18 @@ func Lock(f *os.File, try bool) error {
 	}
 }
 
-// Locked tells whether anybody has a file's lock, without keeping others from
-// asking the same.
-func Locked(f *os.File) bool {
+// Share takes a lock that others may share, but nobody who locks: without waiting.
+func Share(f *os.File) error {
 	for {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != unix.EINTR {
-			return err != nil
+			return err
 		}
 	}
 }
+
+// Locked tells whether anybody has a file's lock, without keeping others from
+// asking the same.
+func Locked(f *os.File) bool { return Share(f) != nil }
 
 // CloexecFrom marks every descriptor from first on, so that nothing a caller
 // left open reaches a child. Descriptors that are donated on purpose are exempt:

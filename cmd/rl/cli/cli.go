@@ -54,6 +54,9 @@ type grammar struct {
 	Pause      pauseCmd      `cmd:"" help:"Stop the processes of containers where they are."`
 	Unpause    unpauseCmd    `cmd:"" help:"Let the processes of paused containers go on."`
 	Update     updateCmd     `cmd:"" help:"Change the limits of containers."`
+	Cp         cpCmd         `cmd:"" help:"Copy files between a container and the host."`
+	Diff       diffCmd       `cmd:"" help:"List what a container changed in its file system."`
+	Export     exportCmd     `cmd:"" help:"Write a container's file system as a tar archive."`
 	Top        topCmd        `cmd:"" help:"List the processes of a container."`
 	Events     eventsCmd     `cmd:"" help:"Show what happens to containers, images, networks and volumes."`
 	Container  containerCmd  `cmd:"" help:"Manage containers."`

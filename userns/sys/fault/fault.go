@@ -5,7 +5,11 @@
 // an [Error]; the command line, which alone prints, finds it with errors.As.
 package fault
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // Error is an error with a remedy and an exit code.
 type Error struct {
@@ -27,4 +31,30 @@ func New(hint, format string, args ...any) *Error {
 // WithCode makes an error with an exit status of its own.
 func WithCode(code int, hint, format string, args ...any) *Error {
 	return &Error{Err: fmt.Errorf(format, args...), Hint: hint, Code: code}
+}
+
+// Message is an error for another process of rl: a byte of exit status, what failed,
+// and the remedy in a second line, at most so many bytes. [Received] is the way back.
+func Message(err error, most int) []byte {
+	code := 125
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	var f *Error
+	if errors.As(err, &f) {
+		if f.Code != 0 {
+			code = f.Code
+		}
+		if f.Hint != "" {
+			text += "\n" + f.Hint
+		}
+	}
+	return append([]byte{byte(code)}, text[:min(len(text), most)]...)
+}
+
+// Received is the error of a message that has one.
+func Received(msg []byte) *Error {
+	if len(msg) < 2 {
+		return New("", "the message of a failure was cut")
+	}
+	what, hint, _ := strings.Cut(string(msg[1:]), "\n")
+	return WithCode(int(msg[0]), hint, "%s", what)
 }
