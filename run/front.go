@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +32,7 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 		case monitor.MsgNotice:
 			p.Notice(string(msg[1:]))
 		case monitor.MsgRunning:
+			p.writePID()
 			if p.Background || p.Loose {
 				p.child.Socket.Send(p.letGo()) // fails when it has ended already, as the next message says
 			}
@@ -75,6 +77,20 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 			p.Notice("read escape sequence")
 			return 0, nil
 		}
+	}
+}
+
+// writePID writes what --pidfile asked for; that it could not be is no reason to end what runs.
+func (p *preparation) writePID() {
+	if p.Flags.PIDFile == "" {
+		return
+	}
+	err := errors.New("it has ended already")
+	if pid := workload(p.rec); pid != 0 {
+		err = os.WriteFile(p.Flags.PIDFile, []byte(strconv.Itoa(pid)), 0o644)
+	}
+	if err != nil {
+		p.Notice("the workload's process number was not written: " + err.Error())
 	}
 }
 

@@ -102,13 +102,13 @@ func (u *Unpacker) entry(h *tar.Header, r io.Reader) error {
 		return nil
 	}
 	if h.Typeflag == tar.TypeDir {
-		return failed("", h.Name, u.directory(parts, h))
+		return failed("", path.Join(parts...), u.directory(parts, h))
 	}
 	dir, err := u.enter(parts[:len(parts)-1])
 	if err != nil {
-		return failed("", h.Name, err)
+		return failed("", path.Join(parts...), err)
 	}
-	return failed("", h.Name, u.leaf(dir, parts, h, r))
+	return failed("", path.Join(parts...), u.leaf(dir, parts, h, r))
 }
 
 func (u *Unpacker) leaf(dir *level, parts []string, h *tar.Header, r io.Reader) error {

@@ -25,6 +25,7 @@ type Flags struct {
 	Args       []string  // what stands behind IMAGE
 	Entrypoint *[]string // nil: the image's; empty: none
 	Env        []option.Env
+	HostEnv    []string `json:",omitempty"` // the caller's, with --env-host
 	Workdir    string
 	User       option.User
 	UserText   string // --user as written; "" asks nothing
@@ -38,6 +39,8 @@ type Flags struct {
 
 	Name        string
 	Labels      []option.Label
+	Annotations []option.Label `json:",omitempty"`
+	PIDFile     string         `json:",omitempty"` // takes the workload's number, as the caller sees it
 	Interactive bool
 	Terminal    bool
 	Init        bool

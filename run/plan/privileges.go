@@ -45,7 +45,7 @@ func (p *Plan) annotate(image *v1.ImageConfig, f *Flags, _ *Facts) error {
 	for k, v := range image.Labels {
 		a[k] = v
 	}
-	for _, l := range f.Labels {
+	for _, l := range append(f.Labels[:len(f.Labels):len(f.Labels)], f.Annotations...) {
 		a[l.Key] = l.Value
 	}
 	if len(a) > 0 {

@@ -91,9 +91,9 @@ func command(image *v1.ImageConfig, f *Flags) ([]string, error) {
 }
 
 // environment is docker's: the image's variables, the container's own, the
-// user's, in this order, each name once.
+// user's, in this order, each name once. Those of --env-host come before all, as podman has it.
 func environment(image *v1.ImageConfig, f *Flags, hostname, hosts string) []string {
-	base := []string{}
+	base := append([]string{}, f.HostEnv...)
 	if !has(image.Env, "PATH") {
 		base = append(base, defaultPath)
 	}

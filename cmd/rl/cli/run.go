@@ -25,6 +25,7 @@ type runCmd struct {
 	Image []string `arg:"" optional:"" passthrough:"partial" predictor:"image" help:"Image, then the command and its arguments."`
 
 	AddHost      []string `sep:"none" placeholder:"NAME:IP" help:"Line for /etc/hosts."`
+	Annotation   []string `sep:"none" placeholder:"KEY=VALUE" help:"Annotation of the runtime configuration (rl inspect shows it)."`
 	CapAdd       []string `placeholder:"CAP" help:"Capability to add to docker's fourteen."`
 	CapDrop      []string `placeholder:"CAP" help:"Capability to drop; ALL is all."`
 	Cidfile      string   `placeholder:"FILE" help:"Write the container's id to a file, which must not exist."`
@@ -36,6 +37,7 @@ type runCmd struct {
 	DnsSearch    []string `name:"dns-search" placeholder:"DOMAIN" help:"Search domain; . is none."`
 	Entrypoint   *string  `placeholder:"CMD" help:"Run this instead of the image's entry point; \"\" is none."`
 	Env          []string `short:"e" sep:"none" placeholder:"NAME[=VALUE]" help:"Environment variable; without a value, the caller's."`
+	EnvHost      bool     `help:"Give the workload the caller's environment, too, before the image's."`
 	EnvFile      []string `sep:"none" placeholder:"FILE" help:"File of environment variables."`
 	GroupAdd     []string `placeholder:"GROUP" help:"Further group of the workload; keep-groups keeps the caller's."`
 	Expose       []string `sep:"none" placeholder:"PORT[/PROTO]" help:"Port that -P publishes beside the image's own."`
@@ -57,6 +59,7 @@ type runCmd struct {
 	OomScoreAdj  string   `name:"oom-score-adj" placeholder:"N" help:"How gladly the kernel kills the workload for memory, -1000 to 1000."`
 	Pcap         string   `placeholder:"FILE" help:"Write what the embedded network carries to a file, for tcpdump or tshark."`
 	Pid          string   `placeholder:"MODE" help:"private or host."`
+	Pidfile      string   `placeholder:"FILE" help:"Write the workload's process number to a file at each start."`
 	Platform     string   `placeholder:"OS/ARCH" help:"Platform of the image to pull."`
 	Privileged   bool     `help:"All capabilities over the container's own namespaces, no seccomp, nothing masked."`
 	Publish      []string `short:"p" sep:"none" placeholder:"[[IP:]PORT:]PORT[/PROTO]" help:"Reach a port of the container through one of the host; ranges a-b; without a host port, a free one."`
@@ -281,10 +284,21 @@ func (c *runCmd) names(f *plan.Flags) (err error) {
 		}
 		f.Labels = append(f.Labels, labels...)
 	}
+	if err := each(c.Annotation, option.ParseLabel, &f.Annotations); err != nil {
+		return err
+	}
+	if c.Pidfile != "" {
+		if f.PIDFile, err = filepath.Abs(c.Pidfile); err != nil {
+			return err
+		}
+	}
 	return each(c.Label, option.ParseLabel, &f.Labels)
 }
 
 func (c *runCmd) environment(f *plan.Flags) error {
+	if c.EnvHost {
+		f.HostEnv = os.Environ()
+	}
 	for _, file := range c.EnvFile {
 		vars, err := readFile(file, func(r io.Reader, name string) ([]option.Env, error) {
 			return option.ParseEnvFile(r, name, os.LookupEnv)
