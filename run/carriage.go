@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -204,7 +205,10 @@ func (e *Engine) rootOf(rec *state.Record, op carry.Op) (*carry.Root, error) {
 	}
 	for _, m := range d.Spec.Mounts {
 		if m.Type == "bind" && !strings.HasPrefix(m.Destination, "/dev/") && !strings.HasPrefix(m.Source, dir+"/files/") {
-			b := carry.Bind{Source: m.Source, Target: m.Destination, Fill: strings.HasPrefix(m.Source, dir+"/volumes/")}
+			b := carry.Bind{Source: m.Source, Target: m.Destination}
+			if v := rec.VolumeAt(m.Destination); v != nil {
+				b.Volume, b.Fill = e.Volumes().Dir(v.Name), v.Subpath == "" && r.Plain == "" && !slices.Contains(v.Options, "nocopy")
+			}
 			for _, o := range m.Options {
 				b.ReadOnly = b.ReadOnly || o == "ro"
 			}

@@ -85,7 +85,8 @@ type Root struct {
 type Bind struct {
 	Source, Target string
 	ReadOnly       bool
-	Fill           bool // from what the image has there, as long as it is empty
+	Volume         string // directory of the volume that Source is in, "" for none
+	Fill           bool   // it is to have what the image has there, if it is empty
 }
 
 // Info is what a path leads to.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rl/run/rootfs"
+	"rl/run/volume"
 	"rl/userns/sys"
 )
 
@@ -65,8 +66,12 @@ func (b Bind) mount(root inside, target string, note func(string)) error {
 		return failed("make the mount point", b.Target, err)
 	}
 	on := filepath.Join(target, at)
-	if names, err := os.ReadDir(b.Source); b.Fill && err == nil && len(names) == 0 {
-		if err := rootfs.CopyTree(on+"/.", b.Source); err != nil {
+	if b.Volume != "" {
+		from := ""
+		if b.Fill {
+			from = on + "/."
+		}
+		if err := volume.Fill(b.Volume, from); err != nil {
 			return fmt.Errorf("fill the volume at %s: %w", Quote(b.Target), err)
 		}
 	}

@@ -104,3 +104,13 @@ func (r Root) TakeVolumes(id string, names []string) (volume.Taken, error) {
 		return err
 	})
 }
+
+// VolumeAt is the volume that the container has mounted at a place, nil when there is none.
+func (rec *Record) VolumeAt(target string) *Mount {
+	for i := range rec.Mounts {
+		if m := &rec.Mounts[i]; m.Name != "" && m.Target == target {
+			return m
+		}
+	}
+	return nil
+}
