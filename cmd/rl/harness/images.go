@@ -46,8 +46,8 @@ func recipes() map[string]recipe {
 		"busybox":   {"latest", "1", makeBusybox},
 		"debian":    {"12", "1-" + aptKey(), makeDebian},
 		"layers200": {"latest", "1", makeLayers200},
-		"big1":      {"latest", "1-" + aptKey(), func(dir string) (v1.Image, error) { return makeBig(dir, 1) }},
-		"big6":      {"latest", "1-" + aptKey(), func(dir string) (v1.Image, error) { return makeBig(dir, 6) }},
+		"big1":      {"latest", "2-" + aptKey(), func(dir string) (v1.Image, error) { return makeBig(dir, 1) }},
+		"big6":      {"latest", "2-" + aptKey(), func(dir string) (v1.Image, error) { return makeBig(dir, 6) }},
 	}
 }
 
@@ -465,7 +465,7 @@ func makeBig(scratch string, parts int) (v1.Image, error) {
 	return assemble(v1.Config{Cmd: []string{"bash"}, Env: []string{defaultPath}}, layers...)
 }
 
-var bigPackages = []string{"gcc", "g++", "python3", "perl", "git", "vim", "cmake"}
+var bigPackages = []string{"gcc", "g++", "python3", "perl", "git", "vim", "cmake", "python3-numpy"}
 
 // split deals the entries of an archive to several, each about as large as the
 // others, in order, with the parent directories that each needs.
