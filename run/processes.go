@@ -18,6 +18,7 @@ type Process struct {
 	PID, Parent int
 	UID         uint32 // the host's number
 	CPU         time.Duration
+	Threads     int
 	Command     string
 }
 
@@ -31,6 +32,11 @@ func (e *Engine) Processes(text string) ([]Process, error) {
 	if first == 0 {
 		return nil, fault.New("", "the processes of container %s cannot be seen", rec.Name)
 	}
+	return processesOf(first)
+}
+
+// processesOf lists those in the pid namespace of one.
+func processesOf(first int) ([]Process, error) {
 	space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", first))
 	if err != nil {
 		return nil, err
@@ -71,7 +77,7 @@ func process(pid int) (p Process, ok bool) {
 	// The name in parentheses may hold anything, a parenthesis too.
 	end := strings.LastIndexByte(string(stat), ')')
 	f := strings.Fields(string(stat)[end+1:])
-	if len(f) < 13 {
+	if len(f) < 18 {
 		return p, false
 	}
 	p.PID, p.UID = pid, st.Uid
@@ -79,6 +85,7 @@ func process(pid int) (p Process, ok bool) {
 	user, _ := strconv.Atoi(f[11])
 	system, _ := strconv.Atoi(f[12])
 	p.CPU = time.Duration(user+system) * time.Second / ticks
+	p.Threads, _ = strconv.Atoi(f[17])
 	args, _ := os.ReadFile(dir + "/cmdline")
 	p.Command = strings.TrimSpace(strings.ReplaceAll(string(args), "\x00", " "))
 	if p.Command == "" {

@@ -142,7 +142,11 @@ func (r *runner) clean() error {
 		fmt.Println("kept", r.dir)
 		return nil
 	}
-	return harness.RemoveTree(r.dir)
+	var errs []error
+	for _, p := range r.users {
+		errs = append(errs, p.Undelegate())
+	}
+	return errors.Join(append(errs, harness.RemoveTree(r.dir))...)
 }
 
 // people finds who runs the tests.
@@ -168,6 +172,11 @@ func (r *runner) people() error {
 		}
 		if r.cover {
 			p.Env = append(p.Env, "GOCOVERDIR="+filepath.Join(p.Home, "cover"))
+		}
+		if name == harness.UserWithSubids {
+			if err := p.Delegate(); err != nil {
+				return err
+			}
 		}
 		r.users = append(r.users, p)
 	}

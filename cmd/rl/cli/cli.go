@@ -57,6 +57,7 @@ type grammar struct {
 	Cp         cpCmd         `cmd:"" help:"Copy files between a container and the host."`
 	Diff       diffCmd       `cmd:"" help:"List what a container changed in its file system."`
 	Export     exportCmd     `cmd:"" help:"Write a container's file system as a tar archive."`
+	Stats      statsCmd      `cmd:"" help:"Show what containers use of the machine."`
 	Top        topCmd        `cmd:"" help:"List the processes of a container."`
 	Events     eventsCmd     `cmd:"" help:"Show what happens to containers, images, networks and volumes."`
 	Container  containerCmd  `cmd:"" help:"Manage containers."`

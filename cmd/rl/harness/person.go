@@ -18,6 +18,8 @@ type Person struct {
 	Home string // holds run, tmp and cover
 	Env  []string
 	cred *syscall.Credential // nil for oneself
+
+	cgroup *delegated // that programs begin in, nil for the caller's
 }
 
 // NewPerson makes the directories of a user below dir; name "" is oneself.
@@ -100,8 +102,15 @@ func (p *Person) Command(dir, program string, args ...string) *exec.Cmd {
 		limit := fmt.Sprintf("--nproc=%d", mostProcesses)
 		cmd = exec.Command(prlimit, append([]string{limit, "--", program}, args...)...)
 	}
+	if p.cgroup != nil {
+		cmd = p.cgroup.command(cmd.Args, p.cred)
+	}
 	cmd.Dir = dir
 	cmd.Env = append(slices.Clone(p.Env), "PWD="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.cred}
+	if p.cgroup != nil {
+		cmd.SysProcAttr.Credential = nil // it becomes that person itself, later
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(p.cgroup.dir.Fd())
+	}
 	return cmd
 }

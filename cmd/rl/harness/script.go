@@ -22,6 +22,7 @@ import (
 	"rl/cmd/rl/harness/netlab"
 	"rl/cmd/rl/harness/peer"
 	"rl/oci/registry/badregistry"
+	"rl/userns/probe"
 )
 
 // patience is how long one command of a script may take. It ends what hangs;
@@ -56,7 +57,8 @@ var counter atomic.Int64
 //	noleft                 no process, mount, container, temporary file or socket of rl is left
 //
 // Conditions: [subids] and [single] are the rung, [real] that the registry is
-// Debian's, [shared] that the host's root is a shared mount, as systemd makes it.
+// Debian's, [shared] that the host's root is a shared mount, as systemd makes it,
+// [cgroup] that the tests run in a cgroup v2 that is their user's.
 func Scripts(t *testing.T, dir string) {
 	if os.Getuid() == 0 {
 		t.Skip("containers are tested as ordinary users: run `make test`, which as root uses rlsub and rlone")
@@ -194,6 +196,9 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 				return reg.Real, nil
 			case "shared":
 				return sharedMount(), nil
+			case "cgroup":
+				c, err := probe.Cgroup(probe.Quick(), string(probe.CgroupDelegated))
+				return err == nil && c.Rung == probe.CgroupDelegated, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
