@@ -48,7 +48,17 @@ func (e *Engine) Kill(text string, sig int) error {
 	if err != nil {
 		return err
 	}
-	return ask(rec, []byte{monitor.AskSignal, byte(sig)})
+	return ask(rec, signalling(rec, sig))
+}
+
+// signalling is the message for a signal. A paused workload goes on for one that is to end
+// it, as docker has it: any, unless another was said to be the one that does.
+func signalling(rec *state.Record, sig int) []byte {
+	thaw := byte(1)
+	if stop, err := option.ParseSignal(rec.StopSignal); rec.StopSignal != "" && err == nil && sig != stop && sig != int(unix.SIGKILL) {
+		thaw = 0
+	}
+	return []byte{monitor.AskSignal, byte(sig), thaw}
 }
 
 // Stop asks a container to end, and ends it when it has not after a while. To stop
@@ -75,7 +85,7 @@ func (e *Engine) Stop(ctx context.Context, text string, timeout *time.Duration) 
 		_, err := e.wait(rec)
 		ended <- err
 	}()
-	if err := ask(rec, []byte{monitor.AskSignal, byte(sig)}); err != nil && e.State.Running(rec.ID) {
+	if err := ask(rec, signalling(rec, sig)); err != nil && e.State.Running(rec.ID) {
 		return err
 	}
 	after := time.After(patience)

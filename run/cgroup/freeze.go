@@ -44,8 +44,8 @@ func (g Group) until(ok func() bool) bool {
 	end := time.Now().Add(patience)
 	for {
 		var b [64]byte
-		f.ReadAt(b[:], 0) // what is read is what changes are told from
-		if ok() {
+		_, err := f.ReadAt(b[:], 0)              // what is read is what changes are told from
+		if ok() || errors.Is(err, unix.ENODEV) { // it was removed: the container has ended
 			return true
 		}
 		left := time.Until(end)

@@ -80,6 +80,14 @@ func enable(dir string, want []string) error {
 	return write(dir, "cgroup.subtree_control", strings.Join(line, " "))
 }
 
+// enableAny is enable for what there is, one by one: a controller that cannot be given is
+// missed only by who asks for it.
+func enableAny(dir string) {
+	for c := range strings.FieldsSeq(read(dir, "cgroup.controllers")) {
+		_ = enable(dir, []string{c})
+	}
+}
+
 // Apply writes limits. remedy is what an administrator can do about a controller that
 // is not there.
 func (g Group) Apply(list []Setting, remedy string) error {

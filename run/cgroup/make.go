@@ -248,8 +248,8 @@ func divide(scope string, w Want) (Group, error) {
 	if err := g.Add(w.Init); err != nil {
 		return Group{}, err
 	}
-	if err := enable(scope, strings.Fields(read(scope, "cgroup.controllers"))); err != nil {
-		return Group{}, fmt.Errorf("divide the container's scope: %w", errno(err))
+	if enable(scope, strings.Fields(read(scope, "cgroup.controllers"))) != nil {
+		enableAny(scope)
 	}
 	return g, g.Apply(w.Settings, w.Remedy)
 }

@@ -102,6 +102,19 @@ func (m *monitor) thaw() error {
 	})
 }
 
+// resume lets a workload go on that got a signal while it was paused.
+func (m *monitor) resume() error {
+	m.limits.Lock()
+	defer m.limits.Unlock()
+	if !m.group.Frozen() {
+		return nil
+	}
+	if err := m.group.Thaw(); err != nil && m.group.Frozen() {
+		return err
+	}
+	return nil // or it has ended by the signal
+}
+
 // update changes limits, in the kernel first.
 func (m *monitor) update(data []byte) error {
 	var change option.Limits

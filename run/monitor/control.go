@@ -163,8 +163,8 @@ func (m *monitor) answer(s *sys.Socket) {
 		}
 		m.tell("kill", "signal", itoa(int(msg[1])))
 		m.signal(int(msg[1]))
-		if len(msg) > 2 && msg[2] == 1 && m.group.Frozen() {
-			err = m.group.Thaw()
+		if len(msg) > 2 && msg[2] == 1 {
+			err = m.resume()
 		}
 	case AskFreeze:
 		if err = m.freeze(); err == nil {

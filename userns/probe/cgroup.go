@@ -113,10 +113,15 @@ func (f *Facts) UserBus() string {
 	if f.ownSocket(dir + "/bus") {
 		return dir + "/bus"
 	}
-	if f.UID() == 0 && f.exists("/run/systemd/system") && f.ownSocket(systemBus) {
+	if f.UID() == 0 && f.systemd() && f.ownSocket(systemBus) {
 		return systemBus
 	}
 	return ""
+}
+
+// systemd tells whether the host was booted with it (sd_booted(3)).
+func (f *Facts) systemd() bool {
+	return f.booted.get(func() bool { return f.exists("/run/systemd/system") })
 }
 
 const systemBus = "/run/dbus/system_bus_socket"
@@ -189,7 +194,7 @@ func (c Choice) withoutCgroup(only Rung, pin string) (Choice, error) {
 
 // ownCgroupRemedy is how rl comes to run in a cgroup that is the caller's.
 func (f *Facts) ownCgroupRemedy() string {
-	if f.exists("/run/systemd/system") {
+	if f.systemd() {
 		return "as a service, run it with User=" + f.User() + " and Delegate=yes"
 	}
 	return "give " + f.User() + " a cgroup v2 directory of its own (chown it, its cgroup.procs and its cgroup.subtree_control) and start rl in it"
@@ -223,14 +228,14 @@ func (f *Facts) checkDelegation() Check {
 
 // DelegateRemedy is systemd's way of giving all controllers to users.
 func (f *Facts) DelegateRemedy() string {
-	if !f.exists("/run/systemd/system") {
+	if !f.systemd() {
 		return f.ownCgroupRemedy()
 	}
 	return "mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload, then log in again"
 }
 
 func (f *Facts) checkSystemd() Check {
-	if !f.exists("/run/systemd/system") {
+	if !f.systemd() {
 		return info("this host does not run systemd")
 	}
 	if bus := f.UserBus(); bus != "" {
@@ -240,7 +245,7 @@ func (f *Facts) checkSystemd() Check {
 }
 
 func (f *Facts) checkLinger() Check {
-	if !f.exists("/run/systemd/system") {
+	if !f.systemd() {
 		return info("this host does not run systemd")
 	}
 	if f.exists("/var/lib/systemd/linger/" + f.User()) {

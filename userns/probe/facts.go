@@ -38,6 +38,7 @@ type Facts struct {
 	ovlTrial   memo[Outcome]
 	tun        memo[error]
 	cgroups    memo[cgroupMount]
+	booted     memo[bool]
 }
 
 // New gives the facts of a host; New(Host{}) those of this machine.

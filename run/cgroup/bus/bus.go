@@ -216,4 +216,4 @@ func timeout(err error) error {
 }
 
 // Patience is how long a service manager may take.
-const Patience = 10 * time.Second
+const Patience = 25 * time.Second // D-Bus's own
