@@ -19,7 +19,7 @@ FUZZTIME ?= 20s
 # Pinned; run from the module proxy, so that nothing is installed.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help build demo test test-set-up lint bench cover fuzz clean
+.PHONY: help build demo test test-vm test-set-up lint bench cover fuzz clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -36,6 +36,10 @@ demo: build
 test: test-set-up
 	$(GO) run ./.ci/runtests $(ARGS)
 
+## test-vm      tests in a machine of their own, with systemd and real limits (root)
+test-vm: test-set-up
+	RL_TEST_VM=1 $(GO) test -count=1 -timeout 20m -v $(ARGS) ./cmd/rl/harness/vm
+
 ## test-set-up  what tests want of the machine (root installs it, others are told)
 test-set-up:
 	@.ci/setup
@@ -47,7 +51,7 @@ lint:
 	GOARCH=amd64 $(GO) vet ./... ./.ci/runtests
 	GOARCH=arm64 $(GO) vet ./... ./.ci/runtests
 	$(GO) run $(STATICCHECK) ./... ./.ci/runtests
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup; \
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup cmd/rl/harness/vm/image.sh; \
 	  else echo "shellcheck is not installed: shell scripts not checked"; fi
 
 ## bench        writes docs/benchmarks.md: rl against the peers that are installed

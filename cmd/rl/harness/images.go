@@ -365,9 +365,9 @@ func makeLayers200(scratch string) (v1.Image, error) {
 	return mutate.AppendLayers(base, layers...)
 }
 
-// aptSources are the machine's own package sources of Debian itself; none on
+// AptSources are the machine's own package sources of Debian itself; none on
 // another distribution, where mmdebstrap takes its defaults.
-func aptSources() []string {
+func AptSources() []string {
 	release, _ := os.ReadFile("/etc/os-release")
 	if !strings.Contains(string(release), "VERSION_CODENAME=bookworm") {
 		return nil
@@ -383,7 +383,7 @@ func aptSources() []string {
 // aptKey changes with the machine's package sources: an image names them.
 func aptKey() string {
 	h := sha256.New()
-	for _, file := range aptSources() {
+	for _, file := range AptSources() {
 		text, _ := os.ReadFile(file)
 		h.Write(text)
 	}
@@ -411,7 +411,7 @@ func debootstrap(file string, args ...string) error {
 	defer out.Close()
 	args = append([]string{"--quiet", "--mode=" + mode, "--variant=minbase", "--format=tar"}, args...)
 	args = append(args, "bookworm", "-")
-	args = append(args, aptSources()...)
+	args = append(args, AptSources()...)
 	cmd := exec.Command("mmdebstrap", args...)
 	cmd.Dir = "/" // where the namespace's root may be
 	cmd.Env = append(os.Environ(), "TMPDIR=/var/tmp")

@@ -215,7 +215,7 @@ func params(dir, bin, rung string, reg *Registry) testscript.Params {
 			"waitfor":   cmdWaitfor,
 			"kill9":     func(ts *testscript.TestScript, neg bool, a []string) { cmdSig(ts, neg, append([]string{"KILL"}, a...)) },
 			"sig":       cmdSig,
-			"lines":     cmdLines,
+			"lines":     Lines,
 			"netlab":    cmdNetlab,
 			"snapshot":  cmdSnapshot,
 			"unchanged": cmdUnchanged,
@@ -424,7 +424,8 @@ func cmdSig(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(syscall.Kill(pid, sig))
 }
 
-func cmdLines(ts *testscript.TestScript, neg bool, args []string) {
+// Lines is a command of scripts: `lines stdout|stderr N`.
+func Lines(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: lines stdout|stderr N")
 	}
