@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -110,21 +111,26 @@ func (w Want) below(own string) (string, error) {
 }
 
 // give has a cgroup give controllers to its children. The kernel refuses that to one
-// with processes (EBUSY): those are moved to a leaf.
+// with processes (EBUSY): those are moved to a leaf. For cpuset it also wants the right to
+// schedule each process below (cpuset_can_attach), which nobody has of a setuid program, as
+// newuidmap is, here or in another rl (EPERM): that is soon done.
 func give(dir string, want []string) error {
-	for range 16 { // new ones may be born while others are moved
+	for range 400 { // new ones may be born while others are moved
 		err := enable(dir, want)
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
-		}
-		if !errors.Is(err, unix.EBUSY) {
+		case errors.Is(err, unix.EBUSY):
+			if err := empty(dir); err != nil {
+				return err
+			}
+		case errors.Is(err, unix.EPERM):
+			time.Sleep(5 * time.Millisecond)
+		default:
 			return fmt.Errorf("have the cgroup %s give %s to containers: %w", dir, strings.Join(want, ", "), errno(err))
 		}
-		if err := empty(dir); err != nil {
-			return err
-		}
 	}
-	return fault.New("", "the cgroup %s always has new processes: it cannot be divided", dir)
+	return fault.New("start rl in a cgroup of its own", "the cgroup %s always has processes in the way: it cannot be divided", dir)
 }
 
 // empty moves the processes of a cgroup to a leaf of it.

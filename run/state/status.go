@@ -68,8 +68,9 @@ func (r Root) Cgroup(rec *Record) cgroup.Group {
 	return cgroup.Group{Dir: string(data)}
 }
 
-// List is every container, those of --rm included. One whose record cannot be read
-// is in broken, by its id.
+// List is every container, those of --rm included while they live: after that they are
+// litter, which is gone but for its files. One whose record cannot be read is in broken,
+// by its id.
 func (r Root) List() (list []*Record, broken []string, err error) {
 	for _, ephemeral := range []bool{false, true} {
 		ids, err := readNames(filepath.Join(string(r), parent(ephemeral)))
@@ -82,6 +83,7 @@ func (r Root) List() (list []*Record, broken []string, err error) {
 		for _, id := range ids {
 			rec, err := r.Read(id)
 			switch {
+			case ephemeral && !r.Running(id):
 			case err == nil:
 				list = append(list, rec)
 			case !errors.Is(err, os.ErrNotExist): // removed just now, or not written yet

@@ -10,6 +10,7 @@
 //	leak.go     who of rl is still alive, mounted or on disk
 //	pty.go      a terminal that types
 //	netlab/     two hosts and a network of namespaces, for a script (netlab.go)
+//	vm/         a whole machine for scripts that want systemd, limits or a reboot
 //	peer/       small servers and clients for both, and for containers
 //
 // The binary under test is $RL_TEST_BINARY, or is built when that is not set.
