@@ -254,7 +254,8 @@ func (e *Engine) Sweep(ctx context.Context) error {
 		} else {
 			e.mourn(rec)
 		}
-		errs = append(errs, e.discard(rec))
+		// The name first: once the directory is gone, nobody would find it.
+		errs = append(errs, e.State.Forget(rec), e.discard(rec))
 		locks[i].Close()
 	}
 	return errors.Join(errs...)

@@ -59,6 +59,24 @@ func (r Root) Litter() (ids []string, locks []*os.File) {
 	return ids, locks
 }
 
+// freeName frees a name when who has it is litter, as a sweep would. Two who want it
+// do so in turn, by the litter's lock: the second finds that it has a new owner.
+func (r Root) freeName(name, holder string) bool {
+	rec, err := r.Read(holder)
+	if err != nil || rec.Fresh || !rec.Remove {
+		return false
+	}
+	lock, err := r.Claim(rec, false)
+	if err != nil {
+		return false
+	}
+	defer lock.Close()
+	if id, _ := os.Readlink(r.name(name)); id != holder {
+		return true
+	}
+	return os.Remove(r.name(name)) == nil
+}
+
 func recorded(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, recordFile))
 	return err == nil

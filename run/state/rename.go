@@ -60,14 +60,14 @@ func moveLink(from, to string) error {
 }
 
 // freeStale frees a name whose container is gone, for instance because it was killed while
-// it was being removed. Else it gives the container that has it.
+// it was being removed, or is litter. Else it gives the container that has it.
 func (r Root) freeStale(name string) (holder string, freed bool) {
 	holder, _ = os.Readlink(r.name(name))
 	if holder != "" && r.find(holder) == "" {
 		os.Remove(r.name(name))
 		return "", true
 	}
-	return holder, false
+	return holder, r.freeName(name, holder)
 }
 
 // taken is the error about a name that another container has.

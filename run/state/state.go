@@ -281,7 +281,8 @@ func (r Root) mkdir(rec *Record) error {
 }
 
 // takeName claims a name for the container. A name whose container is gone, for
-// instance because it was killed while it was being removed, is free.
+// instance because it was killed while it was being removed, is free, and so is
+// that of litter.
 func (r Root) takeName(rec *Record) error {
 	generated := rec.Name == ""
 	for try := 0; ; try++ {

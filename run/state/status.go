@@ -83,9 +83,10 @@ func (r Root) List() (list []*Record, broken []string, err error) {
 		for _, id := range ids {
 			rec, err := r.Read(id)
 			switch {
-			case ephemeral && !r.Running(id):
 			case err == nil:
-				list = append(list, rec)
+				if !ephemeral || rec.Fresh || r.Running(id) {
+					list = append(list, rec)
+				}
 			case !errors.Is(err, os.ErrNotExist): // removed just now, or not written yet
 				broken = append(broken, id)
 			}
