@@ -136,6 +136,14 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	if err := p.who(); err != nil {
 		return nil, err
 	}
+	if c.Flags.Restart.Any() {
+		switch {
+		case c.Flags.Remove:
+			return nil, fault.New("leave one of them away", "conflicting options: cannot specify both --restart and --rm")
+		case c.Flags.Terminal && !c.Background && !c.Idle:
+			return nil, fault.New("run it with -d, or leave -t away", "a container with a terminal and a restart policy cannot be run in the foreground: each run has a terminal of its own")
+		}
+	}
 	network, err := probe.Network(e.Facts, c.Flags.Network.Name)
 	if err != nil {
 		return nil, err
@@ -171,7 +179,7 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 		return p, nil
 	}
 	return p, p.startMonitor(other, monitor.Start{Born: p.cgroup.choice.Rung != probe.CgroupNone,
-		Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Reaper: c.Flags.Init, Tap: connected(p.network)})
+		Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Keep: !c.Background && c.Flags.Restart.Any(), Reaper: c.Flags.Init, Tap: connected(p.network)})
 }
 
 // startMonitor starts the monitor, unless one was started ahead, and in the
@@ -277,6 +285,9 @@ func (p *preparation) create() error {
 	p.rec.Terminal, p.rec.Interactive = p.Flags.Terminal, p.Flags.Interactive
 	p.rec.StopSignal, p.rec.StopTimeout = p.plan.StopSignal, p.Flags.StopTimeout
 	p.rec.Labels = p.labels()
+	if p.Flags.Restart.Any() {
+		p.rec.Restart = &p.Flags.Restart
+	}
 	p.recordMounts()
 	release, err := p.holdVolumes()
 	if err != nil {
@@ -293,6 +304,7 @@ func (p *preparation) create() error {
 		// Only now, when all that could be in the way was had: a start that is refused loses nothing.
 		if err = p.State.Rewrite(p.rec); err == nil {
 			os.Remove(filepath.Join(p.cont.Dir, state.ExitFile))
+			os.Remove(filepath.Join(p.cont.Dir, state.RestartsFile))
 			os.Remove(filepath.Join(p.cont.Dir, state.CgroupFile))
 		}
 	}
@@ -499,6 +511,13 @@ func (p *preparation) config() *monitor.Config {
 		Tree: rootfs.Tree{Lowers: p.lowers, Maps: p.maps, Target: p.target(), Volatile: p.Flags.Remove}}
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
+	}
+	c.Restart, c.StopTimeout = p.Flags.Restart, stopTimeout
+	if t := p.Flags.StopTimeout; t != nil {
+		c.StopTimeout = *t
+	}
+	if c.StopSignal = int(unix.SIGTERM); p.plan.StopSignal != "" {
+		c.StopSignal, _ = option.ParseSignal(p.plan.StopSignal) // the plan did, too
 	}
 	if p.ID == "" {
 		c.Born = p.rec.Created.UnixNano()

@@ -23,6 +23,7 @@ type Description struct {
 	Dir    string
 	Driver string   // of its root file system, as it was started last; "" with --rootfs
 	Lacked []string // what better drivers lacked, a sentence each
+	Count  int      // of restarts by policy, since somebody started it
 	Pid    int      // of the workload, as the caller sees it; 0 when it does not run
 }
 
@@ -47,7 +48,8 @@ func (e *Engine) Describe(text string) (*Description, error) {
 		return nil, fmt.Errorf("container %s: config.json: %w", rec.Name, err)
 	}
 	d.driver()
-	if d.Status.Running {
+	d.Count = e.State.Restarts(rec)
+	if d.Status.Running && !d.Status.Again {
 		d.Pid = workload(rec)
 	}
 	return d, nil

@@ -114,12 +114,18 @@ func (e *Engine) Wait(text string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return e.wait(rec)
+	if s, err := e.State.Status(rec); err == nil && s.Again {
+		return s.Exit, nil
+	}
+	return e.waitFor(rec, true)
 }
 
-func (e *Engine) wait(rec *state.Record) (int, error) {
+// wait waits until a container is over; with a restart policy that is not the next end.
+func (e *Engine) wait(rec *state.Record) (int, error) { return e.waitFor(rec, false) }
+
+func (e *Engine) waitFor(rec *state.Record, next bool) (int, error) {
 	if e.State.Running(rec.ID) {
-		if code, ok := monitor.WaitFor(rec.Control); ok {
+		if code, ok := monitor.WaitFor(rec.Control, next); ok {
 			return code, nil
 		}
 		// It was killed, or this came too late. With the lock free it is over.

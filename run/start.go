@@ -70,6 +70,9 @@ func (e *Engine) again(rec *state.Record) (*Container, error) {
 		return nil, fmt.Errorf("container %s: what it was asked to be: %w", rec.Name, err)
 	}
 	c := &Container{Flags: s.Flags, Rootfs: s.Rootfs, Name: rec.Image, ID: rec.ID, Started: func(string) {}}
+	if rec.Restart != nil {
+		c.Flags.Restart = *rec.Restart
+	}
 	if rec.Limits != nil {
 		c.Flags.Limits = *rec.Limits
 	}

@@ -1,15 +1,12 @@
 package monitor
 
 import (
-	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"rl/run/events"
 	"rl/run/inside"
-	"rl/run/state"
 )
 
 // attend lets init go on and stays with it until its end.
@@ -29,14 +26,29 @@ func (m *monitor) attend() error {
 	m.tellStart()
 	m.front.Send([]byte{MsgRunning})
 	m.deliver()
-	status, err := m.reap()
-	m.mu.Lock()
-	m.ended = true // its number may be another's from now on
-	m.mu.Unlock()
-	if err != nil {
-		return err
+	for {
+		ws, err := m.reap()
+		if err != nil {
+			m.mu.Lock()
+			m.ended = true
+			m.mu.Unlock()
+			return err
+		}
+		code := ws.ExitStatus()
+		if ws.Signaled() {
+			code = 128 + int(ws.Signal())
+		}
+		oom := m.group.Dir != "" && m.group.Killed() > 0
+		ends := m.ends(code, oom)
+		wait, again := m.over(code, oom)
+		if !again {
+			return m.exit(code, ends)
+		}
+		m.conf.Journal.Add(ends...)
+		if code, ok := m.rerun(wait); !ok {
+			return m.exit(code, nil)
+		}
 	}
-	return m.exit(status)
 }
 
 // started has the time of the record be that of the start.
@@ -55,6 +67,7 @@ func (m *monitor) obey() {
 			detached := m.detached
 			m.mu.Unlock()
 			if !detached {
+				m.stop(false)
 				m.signal(int(unix.SIGKILL))
 			}
 			return
@@ -66,6 +79,9 @@ func (m *monitor) obey() {
 		case MsgSignal:
 			if len(msg) > 1 {
 				m.tell("kill", "signal", itoa(int(msg[1])))
+				if m.conf.ends(msg[1]) {
+					m.stop(true)
+				}
 				m.signal(int(msg[1]))
 			}
 		case MsgDetach:
@@ -80,10 +96,10 @@ func (m *monitor) obey() {
 func (m *monitor) signal(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ended {
+	if m.ended || m.again.between {
 		return
 	}
-	if !m.running && n != int(unix.SIGKILL) {
+	if !m.running && (m.again.making || n != int(unix.SIGKILL)) {
 		m.pending = append(m.pending, n)
 		return
 	}
@@ -104,6 +120,7 @@ func (m *monitor) deliver() {
 func (m *monitor) detach(stay bool) {
 	m.mu.Lock()
 	m.detached = true
+	m.standDown()
 	m.mu.Unlock()
 	m.out.fan.Disown(stay)
 }
@@ -124,27 +141,8 @@ func (m *monitor) reap() (syscall.WaitStatus, error) {
 	}
 }
 
-// exit records how the workload ended, cleans up and tells the front.
-func (m *monitor) exit(ws syscall.WaitStatus) error {
-	code := ws.ExitStatus()
-	if ws.Signaled() {
-		code = 128 + int(ws.Signal())
-	}
-	var ends []events.Event
-	oom := m.group.Dir != "" && m.group.Killed() > 0
-	if oom {
-		ends = append(ends, m.event("oom"))
-	}
-	ends = append(ends, m.death(code))
-	if !m.conf.Remove {
-		text := itoa(code) + " " + time.Now().UTC().Format(time.RFC3339Nano)
-		if oom {
-			text += " " + state.OOMKilled
-		}
-		if err := os.WriteFile(m.path("exit"), []byte(text+"\n"), 0o600); err != nil {
-			m.notice("the exit status was not recorded: " + err.Error())
-		}
-	}
+// exit cleans up after the last run, which was recorded, and tells the front.
+func (m *monitor) exit(code int, ends []events.Event) error {
 	if !m.conf.Remove {
 		m.conf.Journal.Add(ends...)
 	}

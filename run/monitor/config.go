@@ -30,9 +30,11 @@ package monitor
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"rl/run/events"
 	"rl/run/logs"
+	"rl/run/plan/option"
 	"rl/run/rootfs"
 	"rl/slirp"
 	"rl/slirp/external"
@@ -77,6 +79,10 @@ type Config struct {
 	Born     int64             // when it was created, if this is its first start; nanoseconds since 1970
 	Attached bool              // the front stays with it
 
+	Restart     option.Restart
+	StopSignal  int           // asks the workload to end
+	StopTimeout time.Duration // how long it has then
+
 	Network *slirp.Config // nil: no devices are made
 	Program *Program      // with Network: another program makes the device and serves it
 	Names   Names         // for those who share the network
@@ -103,16 +109,17 @@ type Start struct {
 	NoStdin    bool    // standard input is /dev/null
 	Reaper     bool    // init wants this executable
 	Born       bool    // say whose children there are: the front puts them into a cgroup
+	Keep       bool    // the streams are needed again, for another run
 	Tap        bool    // the network namespace is the monitor's to make, as it makes devices in it
 }
 
 // Message is the start as a message.
 func (s Start) Message() []byte {
-	return fmt.Appendf(nil, "%c %d %t %t %t %t", MsgInit, s.Namespaces, s.NoStdin, s.Reaper, s.Born, s.Tap)
+	return fmt.Appendf(nil, "%c %d %t %t %t %t %t", MsgInit, s.Namespaces, s.NoStdin, s.Reaper, s.Born, s.Keep, s.Tap)
 }
 
 func (s *Start) read(msg []byte) error {
-	_, err := fmt.Sscanf(string(msg[1:]), "%d %t %t %t %t", &s.Namespaces, &s.NoStdin, &s.Reaper, &s.Born, &s.Tap)
+	_, err := fmt.Sscanf(string(msg[1:]), "%d %t %t %t %t %t", &s.Namespaces, &s.NoStdin, &s.Reaper, &s.Born, &s.Keep, &s.Tap)
 	return err
 }
 
@@ -134,6 +141,9 @@ type Volume struct {
 	Target string // in the container
 	Fill   bool   // with what the image has there, if it is empty
 }
+
+// ends tells whether a signal asks the workload to end, for good.
+func (c *Config) ends(sig byte) bool { return sig == 9 || int(sig) == c.StopSignal }
 
 // Encode gives the config as bytes for the front to send.
 func (c *Config) Encode() ([]byte, error) { return json.Marshal(c) }

@@ -48,7 +48,8 @@ const (
 	AskThaw       = 'T' // rl unpause
 	AskLimits     = 'L' // rl update: then option.Limits as JSON
 	AskStreams    = 'V' // then Attach as JSON, with two pipes
-	AskWait       = 'W' // answered by MsgExit at the container's end
+	AskRestart    = 'U' // rl update: then option.Restart as JSON
+	AskWait       = 'W' // answered by MsgExit at the container's end; with a further byte, at the end of this run
 	AnswerDone    = 'K'
 	AnswerRefused = 'E' // then 125 and text, as MsgError
 )
@@ -85,18 +86,23 @@ func Ask(path string, msg []byte, fds ...int) ([]byte, error) {
 	return nil, errors.New("the container's answer was cut")
 }
 
-// WaitFor waits until the container behind a socket has ended. ok is false when
+// WaitFor waits until the container behind a socket has ended, with next until it has ended
+// the next time. ok is false when
 // it ended otherwise than by telling.
-func WaitFor(path string) (code int, ok bool) {
+func WaitFor(path string, next bool) (code int, ok bool) {
 	s, err := sys.Dial(path)
 	if err != nil {
 		return 0, false
 	}
 	defer s.Close()
-	if s.Send([]byte{AskWait}) != nil {
+	msg := []byte{AskWait}
+	if next {
+		msg = append(msg, 1)
+	}
+	if s.Send(msg) != nil {
 		return 0, false
 	}
-	msg, _, err := s.Recv()
+	msg, _, err = s.Recv()
 	if err != nil || msg[0] != MsgExit || len(msg) < 2 {
 		return 0, false
 	}
@@ -162,6 +168,9 @@ func (m *monitor) answer(s *sys.Socket) {
 			return
 		}
 		m.tell("kill", "signal", itoa(int(msg[1])))
+		if m.conf.ends(msg[1]) {
+			m.stop(true)
+		}
 		m.signal(int(msg[1]))
 		if len(msg) > 2 && msg[2] == 1 {
 			err = m.resume()
@@ -178,9 +187,15 @@ func (m *monitor) answer(s *sys.Socket) {
 		if err = m.update(msg[1:]); err == nil {
 			m.tell("update")
 		}
+	case AskRestart:
+		err = m.setPolicy(msg[1:])
 	case AskWait:
 		m.answers.Add(1)
 		defer m.answers.Done()
+		if len(msg) > 1 {
+			s.Send([]byte{MsgExit, byte(m.nextEnd())})
+			return
+		}
 		<-m.gone
 		s.Send([]byte{MsgExit, byte(m.code.Load())})
 		return
@@ -239,7 +254,7 @@ func (m *monitor) namespace() (*tap.Namespace, error) {
 	if m.net.ns != nil {
 		return m.net.ns, nil
 	}
-	if m.ended {
+	if m.ended || !m.running {
 		return nil, errors.New("the container has ended")
 	}
 	fd, err := unix.PidfdOpen(m.init.pid, 0)

@@ -36,9 +36,12 @@ func (m *monitor) tellStart() {
 	m.conf.Journal.Add(append(list, m.event("start"))...)
 }
 
-// death is the event of the workload's end.
-func (m *monitor) death(code int) events.Event {
-	return m.event("die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(time.Since(m.began).Seconds())))
+// ends are the events of the workload's end.
+func (m *monitor) ends(code int, oom bool) (list []events.Event) {
+	if oom {
+		list = append(list, m.event("oom"))
+	}
+	return append(list, m.event("die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(time.Since(m.began).Seconds()))))
 }
 
 // execID is a name for a further program, for who follows its events.

@@ -36,9 +36,41 @@ func (p *process) wait() (syscall.WaitStatus, error) {
 	}
 }
 
-// startInit clones init into its namespaces. The executable is reached through a
-// read-only mount, so that the container cannot write to it by /proc/1/exe.
+// startInit clones the first init, with the streams that this process was given.
 func (m *monitor) startInit(s Start) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	m.again.start = s
+	if s.NoStdin {
+		if err := unix.Dup3(int(null.Fd()), 0, 0); err != nil {
+			return err
+		}
+	}
+	if err := m.keepStreams(); err != nil {
+		return err
+	}
+	if s.Tap {
+		if m.net.ns, err = tap.Unshare(); err != nil {
+			return explainInit(err)
+		}
+	}
+	if err := m.spawn(s, [3]uintptr{0, 1, 2}); err != nil {
+		return err
+	}
+	if s.Born {
+		if err := m.born(); err != nil {
+			return err
+		}
+	}
+	return forgetStdio(null)
+}
+
+// spawn clones init into its namespaces. The executable is reached through a
+// read-only mount, so that the container cannot write to it by /proc/1/exe.
+func (m *monitor) spawn(s Start, stdio [3]uintptr) error {
 	exe, err := sys.Executable()
 	if err != nil {
 		return fmt.Errorf("open rl's own executable: %w", err)
@@ -53,15 +85,7 @@ func (m *monitor) startInit(s Start) error {
 	// (see userns). The ids may still be about to be written. The cgroup namespace is
 	// init's to make, when it is in its cgroup.
 	attr := &syscall.SysProcAttr{Cloneflags: s.Namespaces &^ syscall.CLONE_NEWCGROUP, Pdeathsig: syscall.SIGKILL}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	files := []uintptr{0, 1, 2, uintptr(theirs.Fd())}
-	if s.NoStdin {
-		files[0] = null.Fd()
-	}
+	files := append(stdio[:], uintptr(theirs.Fd()))
 	if s.Reaper {
 		files = append(files, exe.Fd())
 	}
@@ -74,9 +98,7 @@ func (m *monitor) startInit(s Start) error {
 	}
 	if s.Tap {
 		attr.Cloneflags &^= syscall.CLONE_NEWNET
-		if m.net.ns, err = tap.Unshare(); err == nil {
-			err = m.net.ns.Do(fork) // PDEATHSIG is that thread's, which lives as long as we do
-		}
+		err = m.net.ns.Do(fork) // PDEATHSIG is that thread's, which lives as long as we do
 	} else {
 		err = fork()
 	}
@@ -84,13 +106,10 @@ func (m *monitor) startInit(s Start) error {
 		ours.Close()
 		return explainInit(err)
 	}
-	m.init = process{pid: pid, socket: ours}
-	if s.Born {
-		if err := m.born(); err != nil {
-			return err
-		}
-	}
-	return forgetStdio(null)
+	m.mu.Lock()
+	m.init, m.again.making = process{pid: pid, socket: ours}, false
+	m.mu.Unlock()
+	return nil
 }
 
 // forgetStdio lets go of the workload's standard streams: whoever reads from a
@@ -135,6 +154,9 @@ func (m *monitor) hear() (running bool, err error) {
 				go serve(files[0])
 			}
 		case inside.MsgError:
+			if len(msg) > 1 {
+				m.failed.code, m.failed.text = int(msg[1]), string(msg[2:])
+			}
 			return false, m.front.Send(append([]byte{MsgError}, msg[1:]...))
 		}
 	}

@@ -32,6 +32,7 @@ func Main() int {
 		return 125
 	}
 	m := &monitor{front: front, gone: make(chan struct{})}
+	m.again.ended = make(chan struct{})
 	err = m.run()
 	if err != nil && !errors.Is(err, io.EOF) {
 		m.report(err)
@@ -64,6 +65,11 @@ type monitor struct {
 	ended    bool  // and was waited for
 	pending  []int // signals that came before
 	master   *os.File
+	again    restarts
+	failed   struct { // why init did not become the workload
+		code int
+		text string
+	}
 }
 
 // run is a container's life.
@@ -93,6 +99,7 @@ func (m *monitor) run() (err error) {
 			err = errors.Join(err, m.remove())
 		}
 	}()
+	m.again.Restart = m.conf.Restart
 	if err := m.openOutput(); err != nil {
 		m.init.kill()
 		return err

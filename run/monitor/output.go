@@ -62,8 +62,9 @@ func (m *monitor) copy(stream int, from io.ReadCloser) {
 func (m *monitor) terminal(master *os.File) {
 	m.mu.Lock()
 	m.master = master
+	first := m.again.Count == 0
 	m.mu.Unlock()
-	if !m.conf.Silent {
+	if !m.conf.Silent && first {
 		r, w, err := fanout.Pipe()
 		if err != nil {
 			m.notice("the terminal cannot be shown: " + err.Error())

@@ -66,6 +66,7 @@ type Flags struct {
 	Log         option.Log
 	StopSignal  string
 	StopTimeout *time.Duration
+	Restart     option.Restart
 
 	Network    option.Networks
 	Publish    []option.Publish

@@ -51,6 +51,7 @@ type Record struct {
 	Ports   []PublishedPort `json:",omitempty"`
 	Network string          `json:",omitempty"` // the rung of the network ladder
 	Control string          `json:",omitempty"` // the monitor's socket for commands
+	Restart *option.Restart `json:",omitempty"`
 	Limits  *option.Limits  `json:",omitempty"`
 	Mounts  []Mount         `json:",omitempty"` // binds and volumes
 

@@ -16,6 +16,8 @@ import (
 type Status struct {
 	Running  bool
 	Paused   bool
+	Again    bool      // it runs, but waits to be started again: Exit and Finished are of the last run
+	ByUser   bool      // somebody stopped it
 	OOM      bool      // the kernel ended a process of it for want of memory
 	Started  time.Time // zero: never
 	Exit     int       // its exit status, when it has ended
@@ -24,6 +26,23 @@ type Status struct {
 
 // ExitFile is where the monitor writes how the workload ended.
 const ExitFile = "exit"
+
+// Again stands there while a container that has ended waits to be started again, and
+// ByUser when somebody stopped it.
+const (
+	Again  = "again"
+	ByUser = "user"
+)
+
+// RestartsFile has how often the monitor has started the workload again.
+const RestartsFile = "restarts"
+
+// Restarts is how often that was since somebody started the container.
+func (r Root) Restarts(rec *Record) int {
+	data, _ := os.ReadFile(filepath.Join(r.Dir(rec), RestartsFile))
+	n, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+	return n
+}
 
 // Killed is the status of a container whose monitor was killed: the kernel ended
 // the workload by SIGKILL then.
@@ -39,13 +58,18 @@ func (r Root) Status(rec *Record) (s Status, err error) {
 	}
 	if s.Running {
 		s.Paused = r.Cgroup(rec).Frozen()
-		return s, nil
+		if rec.Restart == nil || !rec.Restart.Any() {
+			return s, nil
+		}
 	}
 	if rec.Fresh {
 		return s, nil
 	}
 	data, err := os.ReadFile(filepath.Join(dir, ExitFile))
 	if errors.Is(err, os.ErrNotExist) { // nobody was there to write it
+		if s.Running {
+			return s, nil
+		}
 		s.Exit, s.Finished = Killed, s.Started
 		return s, nil
 	}
@@ -53,8 +77,20 @@ func (r Root) Status(rec *Record) (s Status, err error) {
 		return s, err
 	}
 	code, when, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
-	when, oom, _ := strings.Cut(when, " ")
-	s.OOM = oom == OOMKilled
+	when, more, _ := strings.Cut(when, " ")
+	for word := range strings.FieldsSeq(more) {
+		switch word {
+		case OOMKilled:
+			s.OOM = true
+		case Again:
+			s.Again = s.Running // or its monitor was killed while it waited
+		case ByUser:
+			s.ByUser = true
+		}
+	}
+	if s.Running && !s.Again { // it is just ending
+		return s, nil
+	}
 	if s.Exit, err = strconv.Atoi(code); err != nil {
 		return s, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"rl/run"
+	"rl/run/plan/option"
 	"rl/run/state"
 )
 
@@ -33,6 +34,7 @@ type inspectedContainer struct {
 	Platform        string
 	Mounts          []containerMount
 	Config          containerConfig
+	HostConfig      hostConfig
 	NetworkSettings networkSettings
 	Spec            *specs.Spec `json:",omitempty"` // rl's own: the runtime-spec configuration
 	Layers          []string    // rl's own: the directories it stands on, topmost first
@@ -77,6 +79,14 @@ type containerConfig struct {
 	StopSignal string `json:",omitempty"`
 }
 
+// hostConfig is what docker tells of a container beside its image's part.
+type hostConfig struct {
+	RestartPolicy struct {
+		Name              string
+		MaximumRetryCount int
+	}
+}
+
 type networkSettings struct {
 	Mode  string `json:"NetworkMode"`
 	Ports map[string][]portBinding
@@ -90,10 +100,14 @@ func describeContainer(d *run.Description) inspectedContainer {
 		Platform: "linux", Spec: d.Spec, Layers: rec.Layers, Mounts: []containerMount{},
 		ResolvConfPath: filepath.Join(d.Dir, "files/resolv.conf"), HostnamePath: filepath.Join(d.Dir, "files/hostname"),
 		HostsPath: filepath.Join(d.Dir, "files/hosts"), LogPath: filepath.Join(d.Dir, state.LogFile),
-		State: containerState{Status: stateOf(d.Status), Running: d.Status.Running, Paused: d.Status.Paused, OOMKilled: d.Status.OOM, Pid: d.Pid, ExitCode: d.Status.Exit,
+		State: containerState{Status: stateOf(d.Status), Running: d.Status.Running, Paused: d.Status.Paused, Restarting: d.Status.Again, OOMKilled: d.Status.OOM, Pid: d.Pid, ExitCode: d.Status.Exit,
 			StartedAt: d.Status.Started.UTC(), FinishedAt: d.Status.Finished.UTC()},
 		Config:          containerConfig{Tty: rec.Terminal, OpenStdin: rec.Interactive, Cmd: rec.Command, Image: rec.Image, Labels: rec.Labels, StopSignal: rec.StopSignal},
 		NetworkSettings: networkSettings{Mode: rec.Network, Ports: map[string][]portBinding{}}}
+	c.RestartCount, c.HostConfig.RestartPolicy.Name = d.Count, option.RestartNo
+	if r := rec.Restart; r != nil {
+		c.HostConfig.RestartPolicy.Name, c.HostConfig.RestartPolicy.MaximumRetryCount = r.Policy, r.Max
+	}
 	if rec.Fresh {
 		c.State.Status = "created"
 	}

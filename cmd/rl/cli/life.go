@@ -13,14 +13,23 @@ import (
 )
 
 type startCmd struct {
-	Names       []string `arg:"" predictor:"container" help:"Names or ids."`
+	Names       []string `arg:"" optional:"" predictor:"container" help:"Names or ids."`
 	Attach      bool     `short:"a" help:"Stay with it: its output, signals, exit status."`
 	DetachKeys  string   `default:"ctrl-p,ctrl-q" help:"Keys that leave a container with a terminal running."`
 	Interactive bool     `short:"i" help:"Stay with it, and give it our standard input."`
+	ByPolicy    bool     `name:"restart-policy" help:"Start those that are to run after a boot: --restart always, and unless-stopped if nobody stopped them."`
 }
 
 // Run starts each container.
 func (c *startCmd) Run(a *app) error {
+	switch {
+	case c.ByPolicy && (len(c.Names) > 0 || c.Attach || c.Interactive):
+		return fault.New("name containers, or leave it to their policies", "--restart-policy takes no containers, and stays with none")
+	case c.ByPolicy:
+		return c.byPolicy(a)
+	case len(c.Names) == 0:
+		return fault.New("`rl ps -a` lists them", "no container was named")
+	}
 	if !c.Attach && !c.Interactive {
 		return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error {
 			_, err := e.Start(a.ctx, name, false, false, nil, [3]*os.File{})
@@ -43,6 +52,25 @@ func (c *startCmd) Run(a *app) error {
 		err = exitCode(code)
 	}
 	return err
+}
+
+func (c *startCmd) byPolicy(a *app) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	err = e.StartByPolicy(a.ctx, func(name string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			return
+		}
+		fmt.Fprintln(a.Out, name)
+	})
+	if err != nil {
+		return err
+	}
+	return joined(errs)
 }
 
 type restartCmd struct {

@@ -130,16 +130,29 @@ type updateCmd struct {
 	Names []string `arg:"" predictor:"container" help:"Names or ids."`
 
 	limitFlags `embed:""`
+
+	Restart string `placeholder:"POLICY" help:"When it is started again: no, always, unless-stopped or on-failure[:N]."`
 }
 
-// Run changes each container's limits.
+// Run changes each container's limits and restart policy.
 func (c *updateCmd) Run(a *app) error {
 	l, err := c.limits()
 	if err != nil {
 		return err
 	}
-	if l == (option.Limits{}) {
+	policy, err := option.ParseRestart(c.Restart)
+	if err != nil {
+		return err
+	}
+	if l == (option.Limits{}) && c.Restart == "" {
 		return fault.New("`rl update --help` lists what can be changed", "you must provide one or more flags when using this command")
 	}
-	return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error { return e.Update(name, l) })
+	return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error {
+		if c.Restart != "" {
+			if err := e.SetRestart(name, policy); err != nil || l == (option.Limits{}) {
+				return err
+			}
+		}
+		return e.Update(name, l)
+	})
 }

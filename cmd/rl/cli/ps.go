@@ -109,6 +109,8 @@ func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
 	switch {
 	case rec.Fresh:
 		row.State, row.Status = "created", "Created"
+	case s.Again:
+		row.Status = fmt.Sprintf("Restarting (%d) %s", s.Exit, since(s.Finished))
 	case s.Running:
 		row.Status = "Up " + strings.TrimSuffix(since(s.Started), " ago")
 		if s.Paused {
@@ -144,6 +146,9 @@ func localVolumes(rec *state.Record) (n int) {
 }
 
 func stateOf(s state.Status) string {
+	if s.Again {
+		return "restarting"
+	}
 	if s.Paused {
 		return "paused"
 	}

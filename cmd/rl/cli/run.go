@@ -66,6 +66,7 @@ type runCmd struct {
 	PublishAll   bool     `short:"P" help:"Publish every port that the image exposes, each on a free one."`
 	Pull         string   `default:"missing" placeholder:"POLICY" env:"RL_PULL" help:"When to fetch the image: missing, always or never."`
 	ReadOnly     bool     `help:"Make the root file system read-only."`
+	Restart      string   `placeholder:"POLICY" help:"Start it again when it ends: no, always, unless-stopped or on-failure[:N]."`
 	Rm           bool     `help:"Remove the container when it ends."`
 	Rootfs       string   `placeholder:"DIR" help:"Run in this directory instead of an image; changes stay in it."`
 	SecurityOpt  []string `sep:"none" placeholder:"OPT" help:"seccomp=FILE|unconfined, no-new-privileges, mask=…, unmask=…"`
@@ -353,6 +354,9 @@ func (c *runCmd) mounts(f *plan.Flags) error {
 }
 
 func (c *runCmd) rest(f *plan.Flags) (err error) {
+	if f.Restart, err = option.ParseRestart(c.Restart); err != nil {
+		return err
+	}
 	if err := each(c.Ulimit, option.ParseUlimit, &f.Ulimits); err != nil {
 		return err
 	}
