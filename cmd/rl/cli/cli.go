@@ -61,6 +61,7 @@ type grammar struct {
 	Top        topCmd        `cmd:"" help:"List the processes of a container."`
 	Events     eventsCmd     `cmd:"" help:"Show what happens to containers, images, networks and volumes."`
 	Container  containerCmd  `cmd:"" help:"Manage containers."`
+	Generate   generateCmd   `cmd:"" help:"Print what starts containers after a boot."`
 	Images     imagesCmd     `cmd:"" help:"List images."`
 	Rmi        rmiCmd        `cmd:"" help:"Remove images."`
 	Inspect    inspectCmd    `cmd:"" help:"Show all that is known of images, as JSON."`
