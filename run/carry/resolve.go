@@ -29,13 +29,8 @@ func (r inside) resolve(name string, last bool) (string, fs.FileInfo, error) {
 	var (
 		done  []string
 		links int
-		info  fs.FileInfo
-		err   error
 		todo  = strings.Split(name, "/")
 	)
-	if info, err = r.Lstat("."); err != nil {
-		return "", nil, err
-	}
 	for len(todo) > 0 {
 		part := todo[0]
 		todo = todo[1:]
@@ -47,7 +42,7 @@ func (r inside) resolve(name string, last bool) (string, fs.FileInfo, error) {
 			continue
 		}
 		here := path.Join(append(done, part)...)
-		info, err = r.Lstat(here)
+		info, err := r.Lstat(here)
 		more := wanted(todo)
 		if errors.Is(err, fs.ErrNotExist) && !more {
 			return here, nil, nil
@@ -75,11 +70,12 @@ func (r inside) resolve(name string, last bool) (string, fs.FileInfo, error) {
 		done = append(done, part)
 	}
 	if len(done) == 0 {
-		info, err = r.Lstat(".")
+		info, err := r.Lstat(".")
 		return ".", info, err
 	}
 	here := path.Join(done...)
-	if info, err = r.Lstat(here); err != nil { // after "..", or somebody was faster
+	info, err := r.Lstat(here)
+	if err != nil { // after "..", or somebody was faster
 		return "", nil, failed("", name, err)
 	}
 	return here, info, nil
