@@ -80,6 +80,26 @@ func (g Group) begin(w Want) error {
 	return g.Add(w.Init)
 }
 
+// Renew has another first process in the cgroup, which the one before left empty: a
+// sweeper of another store may have taken it for litter, and then it is made again.
+func (g Group) Renew(list []Setting, remedy string, init int) (err error) {
+	for range 4 {
+		err = g.Add(init)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
+			return err
+		}
+		if err := os.Mkdir(g.Dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make the container's cgroup: %w", err)
+		}
+		if err := g.Apply(list, remedy); err != nil {
+			if _, gone := os.Stat(g.Dir); gone == nil {
+				return err
+			}
+		}
+	}
+	return err
+}
+
 // below is where the container's cgroup is made: the caller's own, the one that the
 // callers were moved out of, or --cgroup-parent.
 func (w Want) below(own string) (string, error) {

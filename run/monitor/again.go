@@ -167,6 +167,10 @@ func (m *monitor) another() (code int, err error) {
 	if err != nil {
 		return 125, err
 	}
+	if err := m.renew(); err != nil {
+		m.init.kill()
+		return 125, err
+	}
 	if err := m.init.socket.Send([]byte{inside.MsgGo}, int(m.program.Fd())); err != nil {
 		m.init.kill()
 		return 125, err

@@ -38,7 +38,7 @@ func (m *monitor) attend() error {
 		if ws.Signaled() {
 			code = 128 + int(ws.Signal())
 		}
-		oom := m.group.Dir != "" && m.group.Killed() > 0
+		oom := m.ranOut()
 		ends := m.ends(code, oom)
 		wait, again := m.over(code, oom)
 		if !again {

@@ -60,6 +60,36 @@ func (m *monitor) enter(attr *syscall.SysProcAttr) (*os.File, error) {
 	return dir, nil
 }
 
+// renew has the init of another run in the workload's cgroup.
+func (m *monitor) renew() error {
+	if m.group.Dir == "" {
+		return nil
+	}
+	m.limits.Lock()
+	defer m.limits.Unlock()
+	rec, err := state.Own(m.conf.Dir)
+	if err != nil {
+		return err
+	}
+	var list []cgroup.Setting
+	if rec.Limits != nil {
+		list = cgroup.Settings(*rec.Limits)
+	}
+	return m.group.Renew(list, m.conf.Cgroup.Remedy, m.init.pid)
+}
+
+// ranOut tells whether the kernel ended a process of this run because memory ran out.
+func (m *monitor) ranOut() bool {
+	if m.group.Dir == "" {
+		return false
+	}
+	before := m.killed
+	if m.killed = m.group.Killed(); m.killed < before { // it was made again
+		before = 0
+	}
+	return m.killed > before
+}
+
 // leave takes a process of rl's out of it again: its memory and its threads are not the
 // container's to pay.
 func (m *monitor) leave(pid int) {

@@ -47,6 +47,7 @@ type monitor struct {
 	lock    *os.File // held for life: a free lock says that the container is dead
 	init    process
 	group   cgroup.Group // of the workload
+	killed  int          // processes there, for want of memory, when the last run ended
 	undo    []func() error
 	net     network
 	control *sys.Listener

@@ -219,24 +219,34 @@ func (r Root) Rewrite(rec *Record) error {
 	return os.Rename(path+".new", path)
 }
 
-// Amend changes the record in a container's directory, for whoever has its lock. The time of
-// the file stays: it is that of the last start.
+// Own reads the record in a container's directory, for whoever has its lock.
+func Own(dir string) (*Record, error) {
+	path := filepath.Join(dir, recordFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	rec := new(Record)
+	if err := json.Unmarshal(data, rec); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, ErrDamaged)
+	}
+	return rec, nil
+}
+
+// Amend changes that record. The time of the file stays: it is that of the last start.
 func Amend(dir string, change func(*Record)) error {
 	path := filepath.Join(dir, recordFile)
 	st, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(path)
+	rec, err := Own(dir)
 	if err != nil {
 		return err
 	}
-	rec := new(Record)
-	if err := json.Unmarshal(data, rec); err != nil {
-		return fmt.Errorf("%s: %w", path, ErrDamaged)
-	}
 	change(rec)
-	if data, err = json.Marshal(rec); err != nil {
+	data, err := json.Marshal(rec)
+	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
