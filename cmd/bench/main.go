@@ -56,7 +56,7 @@ func (o options) images() []string {
 
 func main() {
 	var o options
-	flag.StringVar(&o.only, "only", "", "measure only `PART`: start, parallel, pull, network, monitor, rootfs or size")
+	flag.StringVar(&o.only, "only", "", "measure only `PART`: start, parallel, pull, network, monitor, rootfs, life or size")
 	flag.IntVar(&o.rounds, "rounds", 40, "rounds of starts")
 	flag.IntVar(&o.pulls, "pulls", 3, "rounds of pulls")
 	flag.StringVar(&o.out, "o", "docs/benchmarks.md", "write to this `FILE`, - is the screen")
@@ -203,7 +203,7 @@ func measure(o options, w io.Writer) (err error) {
 	for _, part := range []struct {
 		name string
 		do   func() error
-	}{{"start", b.start}, {"parallel", b.parallel}, {"pull", b.pull}, {"network", b.network}, {"monitor", b.monitor}, {"rootfs", b.rootfsRows}, {"size", b.size}} {
+	}{{"start", b.start}, {"parallel", b.parallel}, {"pull", b.pull}, {"network", b.network}, {"monitor", b.monitor}, {"rootfs", b.rootfsRows}, {"life", b.life}, {"size", b.size}} {
 		if o.only != "" && o.only != part.name {
 			continue
 		}

@@ -34,6 +34,7 @@ type bench struct {
 	monitors   monitors
 	trees      []*row
 	treeFiles  int
+	lives      lives
 	init       float64 // ms
 	bytes      int64
 	versionsOf []string

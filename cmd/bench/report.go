@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func (b *bench) goals() []goal {
 	if v, ok := find(b.versions, "rl version"); ok {
 		list = append(list, goal{"`rl version`", "≤ 10 ms", fmt.Sprintf("%.1f ms", v.median()*1e3), v.median() <= 0.010})
 	}
-	return append(append(list, b.netGoals()...), b.treeGoals()...)
+	return slices.Concat(list, b.netGoals(), b.treeGoals(), b.lifeGoals())
 }
 
 // report writes docs/benchmarks.md.
@@ -128,6 +129,7 @@ func (b *bench) report(w io.Writer) error {
 	}
 	b.reportNetwork(p)
 	b.reportTrees(p)
+	b.reportLife(p)
 	if b.bytes > 0 {
 		p.f("## The binary\n\n| | |\n|---|---|\n| size | %.1f MB |\n| package init | %.2f ms |\n", float64(b.bytes)/1e6, b.init)
 		if v, ok := find(b.versions, "rl version"); ok {
