@@ -55,13 +55,16 @@ func (e *Engine) Attach(ctx context.Context, a *Joining) (int, error) {
 	for i, f := range theirs {
 		fds[i] = int(f.Fd()) // blocking now, until the monitor has it
 	}
+	j := &joined{Engine: e, Joining: a, rec: rec, socket: s, out: &between, left: make(chan int, 1)}
+	if j.proxies() {
+		j.proxy() // before its output can be seen, upon which somebody may send one
+	}
 	if err := s.Send(append([]byte{monitor.AskStreams}, how...), fds...); err != nil {
 		return 0, stopped(rec)
 	}
 	for _, f := range theirs {
 		f.Close()
 	}
-	j := &joined{Engine: e, Joining: a, rec: rec, socket: s, out: &between, left: make(chan int, 1)}
 	return j.stay(ctx)
 }
 
@@ -140,11 +143,8 @@ func (j *joined) stay(ctx context.Context) (int, error) {
 	}
 }
 
-// begin starts to type and to hand signals on.
+// begin starts to type.
 func (j *joined) begin(m heard) {
-	if j.proxies() {
-		j.proxy()
-	}
 	if len(m.files) != 1 {
 		return
 	}

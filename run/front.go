@@ -20,6 +20,7 @@ import (
 func (p *preparation) attend(ctx context.Context) (int, error) {
 	var term *terminal
 	defer func() { term.restore() }()
+	var swept chan struct{}
 	for {
 		msg, files, err := p.child.Socket.Recv()
 		if err == io.EOF {
@@ -37,7 +38,11 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 				p.child.Socket.Send(p.letGo()) // fails when it has ended already, as the next message says
 			}
 			if !p.Background {
-				go p.Sweep(ctx)
+				swept = make(chan struct{})
+				go func() {
+					p.Sweep(ctx)
+					close(swept)
+				}()
 			}
 		case monitor.MsgTerminal:
 			if len(files) == 2 {
@@ -56,6 +61,12 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 			}
 			if len(msg) < 2 {
 				return 0, errors.New("the monitor's last message was cut")
+			}
+			if swept != nil { // begun is ended, as a rule long ago
+				select {
+				case <-swept:
+				case <-time.After(5 * time.Second):
+				}
 			}
 			if p.ended != 0 {
 				return 128 + int(p.ended), nil

@@ -27,7 +27,7 @@ import (
 
 // patience is how long one command of a script may take. It ends what hangs;
 // it measures nothing.
-const patience = 120 * time.Second
+const patience = 240 * time.Second
 
 var counter atomic.Int64
 
