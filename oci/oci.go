@@ -71,6 +71,7 @@ type Image struct {
 	Descriptor v1.Descriptor // of the manifest
 	Manifest   v1.Manifest
 	Config     v1.Image
+	Extras     Extras // docker's part of the configuration
 }
 
 // Size is the number of compressed bytes of the image's layers.

@@ -136,12 +136,12 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	if err := p.who(); err != nil {
 		return nil, err
 	}
-	if c.Flags.Restart.Any() {
+	if comesAgain(c) {
 		switch {
-		case c.Flags.Remove:
+		case c.Flags.Remove && c.Flags.Restart.Any():
 			return nil, fault.New("leave one of them away", "conflicting options: cannot specify both --restart and --rm")
 		case c.Flags.Terminal && !c.Background && !c.Idle:
-			return nil, fault.New("run it with -d, or leave -t away", "a container with a terminal and a restart policy cannot be run in the foreground: each run has a terminal of its own")
+			return nil, fault.New("run it with -d, or leave -t away", "a container with a terminal and a restart policy, or --health-on-failure restart, cannot be run in the foreground: each run has a terminal of its own")
 		}
 	}
 	network, err := probe.Network(e.Facts, c.Flags.Network.Name)
@@ -179,7 +179,7 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 		return p, nil
 	}
 	return p, p.startMonitor(other, monitor.Start{Born: p.cgroup.choice.Rung != probe.CgroupNone,
-		Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Keep: !c.Background && c.Flags.Restart.Any(), Reaper: c.Flags.Init, Tap: connected(p.network)})
+		Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Keep: !c.Background && comesAgain(c), Reaper: c.Flags.Init, Tap: connected(p.network)})
 }
 
 // startMonitor starts the monitor, unless one was started ahead, and in the
@@ -288,6 +288,9 @@ func (p *preparation) create() error {
 	if p.Flags.Restart.Any() {
 		p.rec.Restart = &p.Flags.Restart
 	}
+	if err := p.checkHealth(); err != nil {
+		return err
+	}
 	p.recordMounts()
 	release, err := p.holdVolumes()
 	if err != nil {
@@ -306,6 +309,9 @@ func (p *preparation) create() error {
 			os.Remove(filepath.Join(p.cont.Dir, state.ExitFile))
 			os.Remove(filepath.Join(p.cont.Dir, state.RestartsFile))
 			os.Remove(filepath.Join(p.cont.Dir, state.CgroupFile))
+			if p.rec.Health != nil {
+				os.Remove(filepath.Join(p.cont.Dir, state.HealthFile))
+			}
 		}
 	}
 	release()
@@ -512,7 +518,7 @@ func (p *preparation) config() *monitor.Config {
 	if p.Rootfs == "" {
 		c.Tree.Upper, c.Tree.Work = filepath.Join(p.cont.Dir, "upper"), filepath.Join(p.cont.Dir, "work")
 	}
-	c.Restart, c.StopTimeout = p.Flags.Restart, stopTimeout
+	c.Restart, c.Health, c.StopTimeout = p.Flags.Restart, p.rec.Health, stopTimeout
 	if t := p.Flags.StopTimeout; t != nil {
 		c.StopTimeout = *t
 	}

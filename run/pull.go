@@ -203,6 +203,7 @@ func (e *Engine) config(ctx context.Context, source oci.Source, found *oci.Resol
 	if err := json.Unmarshal(raw.Bytes(), &img.Config); err != nil {
 		return nil, fmt.Errorf("the image's configuration is no JSON: %w: %w", err, oci.ErrCorrupt)
 	}
+	img.Extras = oci.ReadExtras(raw.Bytes())
 	if n, m := len(found.Manifest.Layers), len(img.Config.RootFS.DiffIDs); n != m {
 		return nil, fault.New("it cannot be run: tell whoever built it", "the image's manifest has %d layers, its configuration %d: %w", n, m, oci.ErrCorrupt)
 	}

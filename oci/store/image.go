@@ -89,7 +89,7 @@ func (s *Store) load(d v1.Descriptor) (*oci.Image, error) {
 	if img.Manifest.Config.Digest == "" {
 		return img, corrupt("pull the image again", "manifest of image %s has no config", label(d))
 	}
-	if err := s.decode(img.Manifest.Config, &img.Config); err != nil {
+	if err := s.decode(img.Manifest.Config, &config{img}); err != nil {
 		return img, fmt.Errorf("config of image %s: %w", label(d), err)
 	}
 	img.ID = img.Manifest.Config.Digest
@@ -110,6 +110,16 @@ func (s *Store) decode(d v1.Descriptor, into any) error {
 			"blob %s in the store is damaged: %v", d.Digest, err)
 	}
 	return nil
+}
+
+// config reads both parts of an image's configuration.
+type config struct{ *oci.Image }
+
+func (c *config) UnmarshalJSON(raw []byte) (err error) {
+	if err = json.Unmarshal(raw, &c.Config); err == nil {
+		c.Extras = oci.ReadExtras(raw)
+	}
+	return err
 }
 
 // label names an entry of the index in a message.

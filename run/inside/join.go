@@ -12,7 +12,7 @@ import (
 //	monitor                     this process                          container
 //	  │ fork, pidfd of pid 1 ───▶ │ setns(all), becomes the user
 //	  │ ── G [program] ─────────▶ │ fork ────────────────────────────▶ │ program
-//	  │ ◀── P [fd], L [fd], R ─── │                                    │
+//	  │ ◀── P [fd], L [fd], R N ─ │                                    │
 //	  │ ◀── X status ──────────── │ wait4 ◀──────────────────────────  │
 //
 // It stays outside of the container's pid namespace, where nothing inside can see
@@ -72,7 +72,7 @@ func join(p *program.Program) error {
 	if err != nil {
 		return execError(path, err)
 	}
-	send([]byte{MsgRunning}, -1)
+	send(append([]byte{MsgRunning}, itoa(pid)...), -1)
 	for fd := range 3 { // whoever reads from a pipe waits for the program only
 		syscall.Close(fd)
 	}

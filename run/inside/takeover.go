@@ -40,7 +40,7 @@ const (
 	MsgTerminal = 'P'
 	MsgListener = 'L'
 	MsgError    = 'E' // then one byte of exit status and the text
-	MsgRunning  = 'R' // of one that joined: its program was executed
+	MsgRunning  = 'R' // of one that joined: its program was executed; then its number, outside of the container
 	MsgExit     = 'X' // and ended, with this exit status
 )
 

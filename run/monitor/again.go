@@ -184,10 +184,12 @@ func (m *monitor) another() (code int, err error) {
 		return m.failed.code, errors.Join(err, errors.New(m.failed.text))
 	}
 	os.WriteFile(m.path(state.RestartsFile), []byte(itoa(m.again.Count)+"\n"), 0o600)
+	m.newHealth()
 	os.Remove(m.path(state.ExitFile))
 	m.started()
 	m.tellStart()
 	m.deliver()
+	m.watch()
 	return 0, nil
 }
 

@@ -24,8 +24,10 @@ func (m *monitor) attend() error {
 	}
 	m.started()
 	m.tellStart()
+	m.newHealth()
 	m.front.Send([]byte{MsgRunning})
 	m.deliver()
+	m.watch()
 	for {
 		ws, err := m.reap()
 		if err != nil {

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"rl/run/events"
+	"rl/run/health"
 	"rl/run/logs"
 	"rl/run/plan/option"
 	"rl/run/rootfs"
@@ -80,6 +81,7 @@ type Config struct {
 	Attached bool              // the front stays with it
 
 	Restart     option.Restart
+	Health      *health.Check // nil: it is not probed
 	StopSignal  int           // asks the workload to end
 	StopTimeout time.Duration // how long it has then
 

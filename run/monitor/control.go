@@ -34,6 +34,7 @@ import (
 //	rl cp                             ── Y [in, out, socket] ────────────────▶  a process in its mount namespace, see run/carry
 //	rl kill, stop                     ── S signal, thaw ─────────────────────▶  hands it to the workload
 //	rl pause, unpause, update         ── F, T, L limits ─────────────────────▶  its cgroup
+//	rl healthcheck run                ── H ──────────────────────────────────▶  probes it now
 //	rl wait                           ── W ──────────────────────────────────▶
 //	                                  ◀── X status ───────────────────────────  when the container has ended
 //	                                  ◀── K [answer]  or  E code text ────────
@@ -49,6 +50,7 @@ const (
 	AskLimits     = 'L' // rl update: then option.Limits as JSON
 	AskStreams    = 'V' // then Attach as JSON, with two pipes
 	AskRestart    = 'U' // rl update: then option.Restart as JSON
+	AskHealth     = 'H' // rl healthcheck run: answered by y or n, then the status
 	AskWait       = 'W' // answered by MsgExit at the container's end; with a further byte, at the end of this run
 	AnswerDone    = 'K'
 	AnswerRefused = 'E' // then 125 and text, as MsgError
@@ -187,6 +189,8 @@ func (m *monitor) answer(s *sys.Socket) {
 		if err = m.update(msg[1:]); err == nil {
 			m.tell("update")
 		}
+	case AskHealth:
+		told, err = m.answerHealth()
 	case AskRestart:
 		err = m.setPolicy(msg[1:])
 	case AskWait:

@@ -81,6 +81,28 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 	if m.group.Frozen() {
 		return fault.New("`rl unpause` lets it go on", "the container is paused, unpause the container before exec")
 	}
+	id, line := execID(), strings.Join(e.Args, " ")
+	return m.execute(&e, files, func(p process, msg []byte, files []*os.File) {
+		switch msg[0] {
+		case inside.MsgTerminal:
+			if len(files) == 1 {
+				s.Send([]byte{MsgTerminal}, int(files[0].Fd()))
+			}
+		case inside.MsgRunning:
+			m.conf.Journal.Add(m.event("exec_create: "+line, "execID", id), m.event("exec_start: "+line, "execID", id))
+			s.Send([]byte{MsgRunning})
+		case inside.MsgNotice, inside.MsgError, inside.MsgExit: // N is N, E is E, X is X
+			if msg[0] == inside.MsgExit && len(msg) > 1 {
+				m.tell("exec_die", "execID", id, "exitCode", itoa(int(msg[1])))
+			}
+			s.Send(msg)
+		}
+	})
+}
+
+// execute runs a program in the container until it ends. What is heard of it is handed to
+// hear, with the process that entered the container for it; that comes first, with an empty message.
+func (m *monitor) execute(e *Exec, files []*os.File, hear func(p process, msg []byte, files []*os.File)) error {
 	own, err := readProgram(m.program)
 	if err != nil {
 		return err
@@ -90,6 +112,7 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 		return err
 	}
 	defer p.socket.Close()
+	hear(p, []byte{0}, nil)
 	for _, f := range files {
 		f.Close() // the program's only
 	}
@@ -102,7 +125,6 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 	if err := p.socket.Send([]byte{inside.MsgGo}, int(what.Fd())); err != nil {
 		return err
 	}
-	id, line := execID(), strings.Join(e.Args, " ")
 	for {
 		msg, files, err := p.socket.Recv()
 		if err == io.EOF {
@@ -117,21 +139,11 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 				go serve(files[0])
 			}
 			continue
-		case inside.MsgTerminal:
-			if len(files) == 1 {
-				s.Send([]byte{MsgTerminal}, int(files[0].Fd()))
-			}
-		case inside.MsgNotice:
-			s.Send(msg)
 		case inside.MsgRunning:
-			m.conf.Journal.Add(m.event("exec_create: "+line, "execID", id), m.event("exec_start: "+line, "execID", id))
-			s.Send([]byte{MsgRunning})
 			m.leave(p.pid)
-		case inside.MsgError, inside.MsgExit: // E is E, X is X
-			if msg[0] == inside.MsgExit && len(msg) > 1 {
-				m.tell("exec_die", "execID", id, "exitCode", itoa(int(msg[1])))
-			}
-			s.Send(msg)
+		}
+		hear(p, msg, files)
+		if msg[0] == inside.MsgError || msg[0] == inside.MsgExit {
 			return nil
 		}
 		for _, f := range files {

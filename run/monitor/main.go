@@ -67,6 +67,7 @@ type monitor struct {
 	pending  []int // signals that came before
 	master   *os.File
 	again    restarts
+	health   vigil
 	failed   struct { // why init did not become the workload
 		code int
 		text string

@@ -67,6 +67,7 @@ type Flags struct {
 	StopSignal  string
 	StopTimeout *time.Duration
 	Restart     option.Restart
+	Health      option.Health `json:",omitzero"`
 
 	Network    option.Networks
 	Publish    []option.Publish

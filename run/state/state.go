@@ -7,6 +7,7 @@
 //	                upper/ work/
 //	                exit        the exit status, once there is one
 //	                cgroup      where the workload's cgroup is, while it runs, if it has one
+//	                health      what probes have shown, of one with a health check
 //	                driver      the rung of its root file system and why, where that is not the first
 //	ephemeral/<id>/             the same of a container that is removed when it ends (--rm)
 //	names/<name>                a symbolic link that holds the id: it is made once, so it is the name's lock
@@ -29,6 +30,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rl/run/health"
 	"rl/run/plan/option"
 	"rl/userns/idmap"
 	"rl/userns/sys"
@@ -52,6 +54,7 @@ type Record struct {
 	Network string          `json:",omitempty"` // the rung of the network ladder
 	Control string          `json:",omitempty"` // the monitor's socket for commands
 	Restart *option.Restart `json:",omitempty"`
+	Health  *health.Check   `json:",omitempty"`
 	Limits  *option.Limits  `json:",omitempty"`
 	Mounts  []Mount         `json:",omitempty"` // binds and volumes
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rl/run/cgroup"
+	"rl/run/health"
 	"rl/userns/sys"
 )
 
@@ -16,11 +17,12 @@ import (
 type Status struct {
 	Running  bool
 	Paused   bool
-	Again    bool      // it runs, but waits to be started again: Exit and Finished are of the last run
-	ByUser   bool      // somebody stopped it
-	OOM      bool      // the kernel ended a process of it for want of memory
-	Started  time.Time // zero: never
-	Exit     int       // its exit status, when it has ended
+	Again    bool           // it runs, but waits to be started again: Exit and Finished are of the last run
+	ByUser   bool           // somebody stopped it
+	Health   *health.Report // nil without a health check
+	OOM      bool           // the kernel ended a process of it for want of memory
+	Started  time.Time      // zero: never
+	Exit     int            // its exit status, when it has ended
 	Finished time.Time
 }
 
@@ -50,7 +52,13 @@ const Killed = 137
 
 // Status tells it by the container's lock, which no crash can leave behind, and by
 // what its monitor wrote at the end.
-func (r Root) Status(rec *Record) (s Status, err error) {
+func (r Root) Status(rec *Record) (Status, error) {
+	s, err := r.life(rec)
+	s.Health = r.health(rec, s)
+	return s, err
+}
+
+func (r Root) life(rec *Record) (s Status, err error) {
 	dir := r.Dir(rec)
 	s.Running = r.Running(rec.ID)
 	if st, err := os.Stat(filepath.Join(dir, recordFile)); err == nil && !rec.Fresh {

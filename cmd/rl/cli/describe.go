@@ -9,7 +9,9 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"rl/oci"
 	"rl/run"
+	"rl/run/health"
 	"rl/run/plan/option"
 	"rl/run/state"
 )
@@ -52,6 +54,7 @@ type containerState struct {
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
+	Health     *health.Report `json:",omitempty"`
 }
 
 // containerMount is a bind or a volume, which alone has a name and a driver.
@@ -77,6 +80,9 @@ type containerConfig struct {
 	WorkingDir string
 	Labels     map[string]string
 	StopSignal string `json:",omitempty"`
+
+	Healthcheck                *oci.Healthcheck `json:",omitempty"`
+	HealthcheckOnFailureAction string           `json:",omitempty"` // podman's
 }
 
 // hostConfig is what docker tells of a container beside its image's part.
@@ -101,12 +107,15 @@ func describeContainer(d *run.Description) inspectedContainer {
 		ResolvConfPath: filepath.Join(d.Dir, "files/resolv.conf"), HostnamePath: filepath.Join(d.Dir, "files/hostname"),
 		HostsPath: filepath.Join(d.Dir, "files/hosts"), LogPath: filepath.Join(d.Dir, state.LogFile),
 		State: containerState{Status: stateOf(d.Status), Running: d.Status.Running, Paused: d.Status.Paused, Restarting: d.Status.Again, OOMKilled: d.Status.OOM, Pid: d.Pid, ExitCode: d.Status.Exit,
-			StartedAt: d.Status.Started.UTC(), FinishedAt: d.Status.Finished.UTC()},
+			StartedAt: d.Status.Started.UTC(), FinishedAt: d.Status.Finished.UTC(), Health: d.Status.Health},
 		Config:          containerConfig{Tty: rec.Terminal, OpenStdin: rec.Interactive, Cmd: rec.Command, Image: rec.Image, Labels: rec.Labels, StopSignal: rec.StopSignal},
 		NetworkSettings: networkSettings{Mode: rec.Network, Ports: map[string][]portBinding{}}}
 	c.RestartCount, c.HostConfig.RestartPolicy.Name = d.Count, option.RestartNo
 	if r := rec.Restart; r != nil {
 		c.HostConfig.RestartPolicy.Name, c.HostConfig.RestartPolicy.MaximumRetryCount = r.Policy, r.Max
+	}
+	if h := rec.Health; h != nil {
+		c.Config.Healthcheck, c.Config.HealthcheckOnFailureAction = &h.Healthcheck, h.OnFailure
 	}
 	if rec.Fresh {
 		c.State.Status = "created"

@@ -32,10 +32,16 @@ type inspected struct {
 	Variant      string `json:",omitempty"`
 	Os           string
 	Size         int64
-	Config       v1.ImageConfig
+	Config       imageConfig
 	RootFS       rootFS
 	Manifest     v1.Manifest `json:"Manifest"` // rl's own: the manifest with its layers
 	LayerDirs    []string    // rl's own: where the layers are on disk, lowest first
+}
+
+// imageConfig is what docker has of it.
+type imageConfig struct {
+	v1.ImageConfig
+	oci.Extras
 }
 
 type rootFS struct {
@@ -117,7 +123,7 @@ func describe(img *oci.Image) inspected {
 	d := inspected{
 		ID: img.ID.String(), RepoTags: []string{}, RepoDigests: []string{}, Created: img.Config.Created, Author: img.Config.Author,
 		Architecture: img.Config.Architecture, Variant: img.Config.Variant, Os: img.Config.OS, Size: img.Size(),
-		Config: img.Config.Config, RootFS: rootFS{Type: img.Config.RootFS.Type}, Manifest: img.Manifest,
+		Config: imageConfig{img.Config.Config, img.Extras}, RootFS: rootFS{Type: img.Config.RootFS.Type}, Manifest: img.Manifest,
 	}
 	for _, id := range img.Config.RootFS.DiffIDs {
 		d.RootFS.Layers = append(d.RootFS.Layers, id.String())

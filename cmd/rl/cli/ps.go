@@ -8,13 +8,14 @@ import (
 	"strconv"
 	"strings"
 
+	"rl/run/health"
 	"rl/run/state"
 	"rl/userns/sys/fault"
 )
 
 type psCmd struct {
 	All     bool     `short:"a" help:"Show those that have ended, too."`
-	Filter  []string `short:"f" sep:"none" placeholder:"KEY=VALUE" help:"Only those with this ancestor, exited, id, label, name, network, status or volume."`
+	Filter  []string `short:"f" sep:"none" placeholder:"KEY=VALUE" help:"Only those with this ancestor, exited, health, id, label, name, network, status or volume."`
 	Format  string   `placeholder:"TEMPLATE" help:"json, or a Go template over the columns' names."`
 	Last    int      `short:"n" default:"-1" placeholder:"N" help:"Only the N that were created last, ended ones included."`
 	Latest  bool     `short:"l" help:"Only the one that was created last."`
@@ -113,8 +114,13 @@ func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
 		row.Status = fmt.Sprintf("Restarting (%d) %s", s.Exit, since(s.Finished))
 	case s.Running:
 		row.Status = "Up " + strings.TrimSuffix(since(s.Started), " ago")
-		if s.Paused {
+		switch {
+		case s.Paused:
 			row.Status += " (Paused)"
+		case s.Health != nil && s.Health.Status == health.Starting:
+			row.Status += " (health: starting)"
+		case s.Health != nil:
+			row.Status += " (" + s.Health.Status + ")"
 		}
 		row.Ports = portList(rec.Ports)
 	default:
@@ -196,12 +202,16 @@ func (c *psCmd) filters() (func(*state.Record, state.Status) bool, error) {
 	for _, f := range c.Filter {
 		key, value, ok := strings.Cut(f, "=")
 		switch key {
+		case "health":
+			if !slices.Contains([]string{health.None, health.Starting, health.Healthy, health.Unhealthy}, value) {
+				return nil, fault.New("write starting, healthy, unhealthy or none", "invalid filter %q", f)
+			}
 		case "ancestor", "exited", "id", "label", "name", "network", "status", "volume":
 		default:
 			ok = false
 		}
 		if !ok {
-			return nil, fault.New("filters are ancestor, exited, id, label, name, network, status and volume, as in name=web", "invalid filter %q", f)
+			return nil, fault.New("filters are ancestor, exited, health, id, label, name, network, status and volume, as in name=web", "invalid filter %q", f)
 		}
 		values[key] = append(values[key], value)
 	}
@@ -221,6 +231,8 @@ func matches(key, v string, rec *state.Record, s state.Status) bool {
 		return rec.Image == v || strings.TrimSuffix(rec.Image, ":latest") == v || strings.HasPrefix(strings.TrimPrefix(rec.ImageID, "sha256:"), v)
 	case "exited":
 		return !s.Running && !rec.Fresh && strconv.Itoa(s.Exit) == v
+	case "health":
+		return s.Health == nil && v == health.None || s.Health != nil && s.Health.Status == v
 	case "id":
 		return strings.HasPrefix(rec.ID, v)
 	case "label":

@@ -88,6 +88,7 @@ type runCmd struct {
 
 	limitFlags  `embed:""`
 	cgroupFlags `embed:""`
+	healthFlags `embed:""`
 }
 
 // createCmd has the flags of run.
@@ -254,7 +255,7 @@ func (c *runCmd) flags() (*plan.Flags, error) {
 		d := time.Duration(*c.StopTimeout) * time.Second
 		f.StopTimeout = &d
 	}
-	for _, read := range []func(*plan.Flags) error{c.names, c.environment, c.networking, c.modes, c.mounts, c.resources, c.rest} {
+	for _, read := range []func(*plan.Flags) error{c.names, c.environment, c.networking, c.modes, c.mounts, c.resources, c.health, c.rest} {
 		if err := read(f); err != nil {
 			return nil, err
 		}

@@ -25,6 +25,7 @@ import (
 //
 //	cmd=… entrypoint=…          words, or a JSON list
 //	env=K=V label=K=V volume=DIR user=… workdir=… stopsignal=… expose=…
+//	health=JSON                 the HEALTHCHECK, in the form of a configuration
 //	file=PATH=LOCAL             a file of the script, mode 0755, in a layer of its own
 //	arch=… base=scratch         another architecture, an empty image below
 //	layer=gzip|zstd|plain       how the layers from file= are compressed
@@ -74,6 +75,11 @@ func Craft(dir string, settings []string) (v1.Image, error) {
 			config.WorkingDir = v
 		case "stopsignal":
 			config.StopSignal = v
+		case "health":
+			config.Healthcheck = new(v1.HealthConfig)
+			if err := json.Unmarshal([]byte(v), config.Healthcheck); err != nil {
+				return nil, err
+			}
 		case "file":
 			a, b, _ := strings.Cut(v, "=")
 			files = append(files, [2]string{a, b})
