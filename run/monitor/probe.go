@@ -21,6 +21,7 @@ import (
 const (
 	killTime  = 2 * time.Second
 	drainTime = 200 * time.Millisecond
+	newsTime  = 5 * time.Second
 )
 
 // prober are the processes of a probe.
@@ -124,10 +125,14 @@ func (m *monitor) probe(run chan struct{}) health.Result {
 	if err = errors.Join(err, refused); err != nil {
 		res.ExitCode, res.Output = -1, err.Error()
 	}
+	patience := newsTime // on a busy machine it takes its time
+	if refused != nil {
+		patience = drainTime
+	}
 	if res.ExitCode < 0 || res.ExitCode == 128+int(unix.SIGKILL) {
 		select { // the workload may have ended, which is not known yet, and the probe with it
 		case <-run:
-		case <-time.After(drainTime):
+		case <-time.After(patience):
 		}
 	}
 	return res
