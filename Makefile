@@ -38,7 +38,7 @@ test: test-set-up
 
 ## test-vm      tests in a machine of their own, with systemd and real limits (root)
 test-vm: test-set-up
-	RL_TEST_VM=1 $(GO) test -count=1 -timeout 20m -v $(ARGS) ./cmd/rl/harness/vm
+	RL_TEST_VM=1 $(GO) test -count=1 -timeout 30m -v $(ARGS) ./cmd/rl/harness/vm
 
 ## test-set-up  what tests want of the machine (root installs it, others are told)
 test-set-up:

@@ -49,7 +49,8 @@ func (r Root) Litter() (ids []string, locks []*os.File) {
 			if err != nil {
 				continue
 			}
-			if sys.Lock(f, true) != nil || !ephemeral && recorded(dir) {
+			// Another sweeper may have removed what was opened, and its owner have made it anew.
+			if sys.Lock(f, true) != nil || !isAt(f, dir) || !ephemeral && recorded(dir) {
 				f.Close()
 				continue
 			}
@@ -75,6 +76,13 @@ func (r Root) freeName(name, holder string) bool {
 		return true
 	}
 	return os.Remove(r.name(name)) == nil
+}
+
+// isAt tells whether an open directory is still what has the name.
+func isAt(f *os.File, dir string) bool {
+	opened, err1 := f.Stat()
+	there, err2 := os.Lstat(dir)
+	return err1 == nil && err2 == nil && os.SameFile(opened, there)
 }
 
 func recorded(dir string) bool {

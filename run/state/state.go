@@ -174,11 +174,7 @@ func (r Root) claim(c *Container, rec *Record) error {
 		if err := sys.Lock(c.Lock, false); err != nil {
 			return fmt.Errorf("lock the new container: %w", err)
 		}
-		ours, err := c.Lock.Stat()
-		if err != nil {
-			return err
-		}
-		if there, err := os.Lstat(c.Dir); err == nil && os.SameFile(ours, there) {
+		if isAt(c.Lock, c.Dir) {
 			return nil
 		}
 		c.Lock.Close()
