@@ -46,7 +46,7 @@ func (t *TCP) Handler(s *stack.Stack) func(stack.TransportEndpointID, *stack.Pac
 		h := header.TCP(pkt.TransportHeader().Slice())
 		if h.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn {
 			t.mu.Lock()
-			if _, there := t.syns[id]; !there && len(t.syns) < maxConnecting {
+			if _, there := t.syns[id]; there || len(t.syns) < maxConnecting { // one that the forwarder had no room for may be there
 				t.syns[id] = h.SequenceNumber()
 			}
 			t.mu.Unlock()
