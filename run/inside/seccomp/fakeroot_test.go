@@ -117,7 +117,7 @@ func TestI386(t *testing.T) {
 		c.r.Argv = []string{exe}
 		out, code := c.r.run(t)
 		if strings.Contains(out, unix.ENOEXEC.Error()) {
-			t.Fatal("this kernel does not run 32-bit programs: the test cannot tell")
+			t.Skip("this kernel does not run 32-bit programs (IA-32 emulation is off): there is no such entry to guard")
 		}
 		if code != c.want {
 			t.Errorf("%+v: exit %d, want %d\n%s", c.r, code, c.want, out)
