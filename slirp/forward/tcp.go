@@ -41,38 +41,59 @@ type TCP struct {
 // Handler is what the stack gives segments to that belong to no connection.
 func (t *TCP) Handler(s *stack.Stack) func(stack.TransportEndpointID, *stack.PacketBuffer) bool {
 	t.syns = map[stack.TransportEndpointID]uint32{}
-	f := tcp.NewForwarder(s, 0, maxConnecting, t.open)
+	f := tcp.NewForwarder(s, 0, maxConnecting+1, t.open) // the table is the bound: it has every id that the forwarder has
 	return func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
 		h := header.TCP(pkt.TransportHeader().Slice())
 		if h.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn {
-			t.mu.Lock()
-			if _, there := t.syns[id]; there || len(t.syns) < maxConnecting { // one that the forwarder had no room for may be there
-				t.syns[id] = h.SequenceNumber()
+			if !t.expect(id, h.SequenceNumber()) {
+				return true
 			}
-			t.mu.Unlock()
+			if !f.HandlePacket(id, pkt) { // malformed
+				t.forget(id)
+				return false
+			}
+			return true
 		}
 		return f.HandlePacket(id, pkt)
 	}
+}
+
+// expect notes the number of a SYN, unless there are too many.
+func (t *TCP) expect(id stack.TransportEndpointID, seq uint32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, there := t.syns[id]; !there && len(t.syns) >= maxConnecting {
+		return false
+	}
+	t.syns[id] = seq
+	return true
+}
+
+func (t *TCP) forget(id stack.TransportEndpointID) {
+	t.mu.Lock()
+	delete(t.syns, id)
+	t.mu.Unlock()
+}
+
+// complete ends a request in the forwarder first, which so never has more than the table.
+func (t *TCP) complete(r *tcp.ForwarderRequest, id stack.TransportEndpointID, reset bool) {
+	r.Complete(reset)
+	t.forget(id)
 }
 
 // open connects to where the container wants to, and only then answers it: what
 // the container's connect(2) says is what the world said.
 func (t *TCP) open(r *tcp.ForwarderRequest) {
 	id := r.ID()
-	defer func() {
-		t.mu.Lock()
-		delete(t.syns, id)
-		t.mu.Unlock()
-	}()
 	if t.active.Add(1) > maxConnections {
 		t.active.Add(-1)
-		r.Complete(true)
+		t.complete(r, id, true)
 		return
 	}
 	defer t.active.Add(-1)
 	dst := netip.AddrPortFrom(address(id.LocalAddress), id.LocalPort)
 	if t.DNS != nil && dst.Port() == 53 && t.Net.IsDNS(dst.Addr()) {
-		t.serveDNS(r)
+		t.serveDNS(r, id)
 		return
 	}
 	to, why := t.Net.Allow(dst)
@@ -88,11 +109,11 @@ func (t *TCP) open(r *tcp.ForwarderRequest) {
 	var q waiter.Queue
 	ep, terr := r.CreateEndpoint(&q)
 	if terr != nil { // the container thought better of it
-		r.Complete(false)
+		t.complete(r, id, false)
 		reset(host)
 		return
 	}
-	r.Complete(false)
+	t.complete(r, id, false)
 	ep.SocketOptions().SetDelayOption(false)
 	t.size(ep)
 	relay(ep, &q, host)
@@ -113,14 +134,14 @@ func (t *TCP) size(ep tcpip.Endpoint) {
 	ep.SocketOptions().SetReceiveBufferSize(n, true)
 }
 
-func (t *TCP) serveDNS(r *tcp.ForwarderRequest) {
+func (t *TCP) serveDNS(r *tcp.ForwarderRequest, id stack.TransportEndpointID) {
 	var q waiter.Queue
 	ep, err := r.CreateEndpoint(&q)
 	if err != nil {
-		r.Complete(false)
+		t.complete(r, id, false)
 		return
 	}
-	r.Complete(false)
+	t.complete(r, id, false)
 	t.DNS(t.Net.Context, gonet.NewTCPConn(&q, ep))
 }
 
@@ -131,9 +152,9 @@ func (t *TCP) refuse(r *tcp.ForwarderRequest, id stack.TransportEndpointID, err 
 	t.mu.Unlock()
 	switch why := reason(err); {
 	case why == silent: // it timed out: so does the container, by itself
-		r.Complete(false)
+		t.complete(r, id, false)
 	case why == refused || !known:
-		r.Complete(true)
+		t.complete(r, id, true)
 	default:
 		var l4 [8]byte
 		header.TCP(l4[:]).SetSourcePort(id.RemotePort)
@@ -143,7 +164,7 @@ func (t *TCP) refuse(r *tcp.ForwarderRequest, id stack.TransportEndpointID, err 
 		if w := t.Net.Wire(src); w != nil {
 			w.Unreachable(t.Net.Gateway(src), src, address(id.LocalAddress), header.TCPProtocolNumber, l4[:], why)
 		}
-		r.Complete(false)
+		t.complete(r, id, false)
 	}
 }
 
