@@ -3,6 +3,7 @@ package fstest
 import (
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,7 +52,7 @@ func TmpfsDir(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
+		if err := Unmount(dir); err != nil {
 			t.Error(err)
 		}
 	})
@@ -59,6 +60,18 @@ func TmpfsDir(t testing.TB) string {
 		Skip(t, "tmpfs has no user xattrs here (Linux 6.6, CONFIG_TMPFS_XATTR): "+err.Error())
 	}
 	return dir
+}
+
+// Unmount unmounts what nothing uses any more. It waits for the children of other tests,
+// which between fork and exec have this process's descriptors.
+func Unmount(target string) (err error) {
+	for range 500 {
+		if err = unix.Unmount(target, 0); err != unix.EBUSY {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 func newDir(t testing.TB, parent string) string {

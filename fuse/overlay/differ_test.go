@@ -94,7 +94,7 @@ func compare(t *testing.T, base string, seed int64, steps int, fresh bool) {
 			if op.what == "open" {
 				continue
 			}
-			must(t, unix.Unmount(in("kr"), 0))
+			must(t, fstest.Unmount(in("kr")))
 			must(t, unix.Mount("overlay", in("kr"), "overlay", 0, kernel))
 		}
 		a, b := k.do(op), f.do(op)

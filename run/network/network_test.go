@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -333,6 +334,8 @@ func TestRemove(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe", "n")
 	cmd.Env = append(os.Environ(), holderVariable+"="+s.Root)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // for Pdeathsig: another's thread may end with its test
+	defer runtime.UnlockOSThread()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

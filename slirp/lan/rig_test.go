@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -202,6 +203,7 @@ func (r *rig) begin(m Member) *fellow {
 		r.Fatal(err)
 	}
 	f.out = bufio.NewReader(out)
+	runtime.LockOSThread() // for Pdeathsig: another's thread may end with its test
 	if err := f.cmd.Start(); err != nil {
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
 			r.Skipf("no user namespace: %v", err)
