@@ -129,18 +129,22 @@ func Main(args []string, stdio Stdio) int {
 }
 
 func dispatch(ctx context.Context, g *grammar, args []string, stdio Stdio) error {
-	parser, err := newParser(g, stdio)
-	if err != nil {
-		return err
-	}
 	if completing() {
-		completeLine(parser)
-		return nil
+		parser, err := newParser(g, stdio)
+		if err == nil {
+			completeLine(parser)
+		}
+		return err
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(dockerHelp(args))
+	args = dockerHelp(args)
+	parser, err := parserFor(g, args[0], stdio)
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
 	if errors.Is(err, errHelp) {
 		return nil
 	}

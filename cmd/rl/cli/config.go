@@ -86,10 +86,7 @@ func settings(t reflect.Type) (flags, verbs map[string]reflect.Type) {
 	flags, verbs = map[string]reflect.Type{}, map[string]reflect.Type{}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name := f.Tag.Get("name")
-		if name == "" {
-			name = kebab(f.Name)
-		}
+		name := settingName(f)
 		_, cmd := f.Tag.Lookup("cmd")
 		_, arg := f.Tag.Lookup("arg")
 		_, embed := f.Tag.Lookup("embed")
@@ -106,6 +103,14 @@ func settings(t reflect.Type) (flags, verbs map[string]reflect.Type) {
 		}
 	}
 	return flags, verbs
+}
+
+// settingName is what a field is called on the command line.
+func settingName(f reflect.StructField) string {
+	if name := f.Tag.Get("name"); name != "" {
+		return name
+	}
+	return kebab(f.Name)
 }
 
 // kebab is kong's name for a field: AddHost is add-host.

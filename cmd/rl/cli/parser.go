@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -16,14 +17,29 @@ import (
 
 const description = `Containers for people who have no root: one file, no daemon, nothing to install.`
 
-// newParser builds the grammar, with the configuration files behind it.
-func newParser(g any, stdio Stdio) (*kong.Kong, error) {
-	options := []kong.Option{
+// parserFor is a parser of the verb with that name alone, which is built in a third of the
+// time and memory: each command line pays for it. Where no verb has the name, as where a
+// setting comes first, it is the parser of all.
+func parserFor(g *grammar, name string, stdio Stdio) (*kong.Kong, error) {
+	v := reflect.ValueOf(g).Elem()
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if _, is := f.Tag.Lookup("cmd"); is && settingName(f) == name {
+			verb := kong.DynamicCommand(name, f.Tag.Get("help"), "", v.Field(i).Addr().Interface())
+			return newParser(&g.Global, stdio, verb)
+		}
+	}
+	return newParser(g, stdio)
+}
+
+// newParser builds a grammar, with the configuration files behind it.
+func newParser(g any, stdio Stdio, options ...kong.Option) (*kong.Kong, error) {
+	options = append(options,
 		kong.Name("rl"), kong.Description(description), kong.NoDefaultHelp(),
 		kong.Writers(stdio.Out, stdio.Err), kong.Exit(func(int) {}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
 		kong.ExplicitGroups([]kong.Group{}),
-	}
+	)
 	for _, path := range configFiles() {
 		resolver, err := readConfig(path)
 		if err != nil {
