@@ -26,10 +26,10 @@ func newBars(out *os.File) *bars {
 	return &bars{p: mpb.New(mpb.WithOutput(out), mpb.WithWidth(40))}
 }
 
-// wait lets the last state be drawn.
-func (b *bars) wait() {
+// end draws the last state. A bar whose layer never came to its end holds nobody up.
+func (b *bars) end() {
 	if b != nil && b.p != nil {
-		b.p.Wait()
+		b.p.Shutdown()
 	}
 }
 
@@ -38,11 +38,13 @@ func (b *bars) Layer(d digest.Digest, size int64) run.LayerProgress {
 	if b == nil || b.p == nil {
 		return &bar{}
 	}
-	l := &bar{}
+	l := &bar{size: size}
 	l.state.Store("downloading and unpacking")
-	l.Bar = b.p.AddBar(size,
+	// A bar that is made with a total ends by reaching it, and in no other way.
+	l.Bar = b.p.AddBar(0,
 		mpb.PrependDecorators(decor.Name(fmt.Sprintf("%.12s ", d.Encoded()))),
 		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f "), decor.Any(func(decor.Statistics) string { return l.state.Load().(string) })))
+	l.SetTotal(size, false)
 	return l
 }
 
@@ -50,6 +52,7 @@ func (b *bars) Layer(d digest.Digest, size int64) run.LayerProgress {
 // stands for both: the download cannot run ahead further than a pipe is long.
 type bar struct {
 	*mpb.Bar
+	size  int64
 	state atomic.Value
 }
 
@@ -77,5 +80,5 @@ func (b *bar) Done(hit bool, err error) {
 		b.Abort(false)
 		return
 	}
-	b.SetTotal(-1, true)
+	b.SetTotal(b.size, true)
 }

@@ -34,7 +34,7 @@ func (c *pullCmd) Run(a *app) error {
 		bars = newBars(a.Err)
 	}
 	img, err := e.Find(a.ctx, run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
-	bars.wait()
+	bars.end()
 	if err != nil {
 		return err
 	}

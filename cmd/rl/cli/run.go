@@ -182,7 +182,7 @@ func (c *runCmd) image(a *app, e *run.Engine, box *run.Container) (err error) {
 		return err
 	}
 	bars := newBars(a.Err)
-	defer bars.wait()
+	defer bars.end()
 	box.Image, err = e.Find(a.ctx, run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
 	return err
 }
