@@ -59,7 +59,6 @@ func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 		return 0, err
 	}
 	if c.captured() {
-		ahead.End() // it has the caller's streams
 		var err error
 		streams, err = between.capture(c)
 		defer streams.close()
@@ -70,9 +69,6 @@ func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 		if err := between.interpose(&c.Stdio); err != nil {
 			return 0, err
 		}
-	}
-	if between.used() {
-		ahead.End() // it has the terminal already
 	}
 	p, err := e.prepare(ctx, c)
 	between.release()
@@ -185,7 +181,8 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 // startMonitor starts the monitor, unless one was started ahead, and in the
 // background has its ids written. With other, it is that container's child.
 func (p *preparation) startMonitor(other *state.Record, s monitor.Start) error {
-	early := ahead.Take()
+	early := ahead.Take() // it has the caller's streams
+	var streams []int
 	if early != nil && (p.Flags.Pid.Name == "host" || other != nil) {
 		early.End()
 		early = nil
@@ -196,6 +193,13 @@ func (p *preparation) startMonitor(other *state.Record, s monitor.Start) error {
 		}
 	} else if early != nil {
 		p.child = p.id.adopt(early.Pid, early.Socket)
+		null, others, err := p.otherStreams()
+		if err != nil {
+			p.child.Kill()
+			return err
+		}
+		defer null.Close()
+		streams = others
 	} else {
 		flags := uintptr(syscall.CLONE_NEWNS)
 		if p.Flags.Pid.Name != "host" {
@@ -210,7 +214,7 @@ func (p *preparation) startMonitor(other *state.Record, s monitor.Start) error {
 		}
 	}
 	p.started = make(chan error, 1)
-	if err := p.child.Socket.Send(s.Message()); err != nil {
+	if err := p.child.Socket.Send(s.Message(), streams...); err != nil {
 		p.child.Kill()
 		return fmt.Errorf("start the container's first process: %w", err)
 	}

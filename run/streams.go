@@ -130,9 +130,6 @@ func (s *streams) view(to ...*os.File) (theirs []*os.File, err error) {
 	return theirs, nil
 }
 
-// used tells whether any stream was replaced.
-func (s *streams) used() bool { return len(s.theirs) > 0 }
-
 // release closes the workload's ends, which it has by now.
 func (s *streams) release() {
 	for _, f := range s.theirs {
@@ -152,6 +149,24 @@ func (s *streams) drain() {
 	case <-all:
 	case <-time.After(500 * time.Millisecond):
 	}
+}
+
+// otherStreams are the workload's three, /dev/null (which is open until null is closed) where
+// it has none; nil when they are the caller's but for the input.
+func (c *Container) otherStreams() (null *os.File, fds []int, err error) {
+	if c.Stdio[1] == os.Stdout && c.Stdio[2] == os.Stderr && (c.Stdio[0] == os.Stdin || c.Stdio[0] == nil) {
+		return nil, nil, nil
+	}
+	if null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		return nil, nil, err
+	}
+	for _, f := range c.Stdio {
+		if f == nil {
+			f = null
+		}
+		fds = append(fds, int(f.Fd()))
+	}
+	return null, fds, nil
 }
 
 func isTerminal(f *os.File) bool {

@@ -46,7 +46,7 @@ const Stage = "monitor"
 
 // The messages between the front and the monitor, by their first byte.
 const (
-	MsgInit     = 'I' // then Start: how init is to be started
+	MsgInit     = 'I' // then Start: how init is to be started; with its standard streams when this process has others
 	MsgFiles    = 'F' // with descriptors that Config counts, at most sys.MaxRights at a time
 	MsgConfig   = 'C' // with three descriptors: Config, Program and the container's lock
 	MsgSignal   = 'S' // then the signal's number

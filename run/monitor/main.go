@@ -123,15 +123,22 @@ func (m *monitor) run() (err error) {
 	return m.attend()
 }
 
-// ordered waits for the order to start init. The front may close the socket
+// ordered waits for the order to start init, and takes the workload's streams when they came
+// with it. The front may close the socket
 // instead, here and in receive: it found that there is nothing to run.
 func (m *monitor) ordered() (s Start, err error) {
-	msg, _, err := m.front.Recv()
+	msg, streams, err := m.front.Recv()
 	if err != nil {
 		return s, err
 	}
-	if msg[0] != MsgInit {
+	if msg[0] != MsgInit || (len(streams) != 0 && len(streams) != 3) {
 		return s, fmt.Errorf("unexpected message %q from the front", msg)
+	}
+	for fd, f := range streams {
+		err = errors.Join(err, unix.Dup3(int(f.Fd()), fd, 0), f.Close())
+	}
+	if err != nil {
+		return s, fmt.Errorf("take the workload's streams: %w", err)
 	}
 	return s, s.read(msg)
 }
