@@ -2,10 +2,10 @@ package state
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 
 	"rl/run/health"
+	"rl/userns/sys"
 )
 
 // HealthFile is where the monitor writes what probes have shown, of a container that has a
@@ -19,7 +19,7 @@ func (r Root) health(rec *Record, s Status) *health.Report {
 		return nil
 	}
 	h := &health.Report{}
-	data, err := os.ReadFile(filepath.Join(r.Dir(rec), HealthFile))
+	data, err := sys.ReadFile(filepath.Join(r.Dir(rec), HealthFile))
 	if err != nil || json.Unmarshal(data, h) != nil {
 		h = &health.Report{Status: health.Starting} // it is just starting
 	}

@@ -105,27 +105,6 @@ func readNames(dir string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// all reads the record of every container; those that cannot be read are left
-// out, for they were killed before anything of them ran.
-func (r Root) all() ([]*Record, error) {
-	var list []*Record
-	for _, ephemeral := range []bool{false, true} {
-		ids, err := readNames(filepath.Join(string(r), parent(ephemeral)))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids {
-			if rec, err := r.Read(id); err == nil {
-				list = append(list, rec)
-			}
-		}
-	}
-	return list, nil
-}
-
 // Using lists the containers that were made of an image.
 func (r Root) Using(imageID string) (ids []string, err error) {
 	list, err := r.all()
@@ -147,14 +126,4 @@ func (r Root) Layers() (map[string]bool, error) {
 		}
 	}
 	return used, err
-}
-
-// Running tells whether a container's monitor lives.
-func (r Root) Running(id string) bool {
-	f, err := os.Open(r.find(id))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return sys.Locked(f)
 }

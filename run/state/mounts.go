@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"rl/run/volume"
+
+	"rl/userns/sys"
 )
 
 // Mount is a bind mount or a volume of a container.
@@ -76,7 +78,7 @@ func (r Root) VolumeUsers(names []string, but string) (map[string][]string, erro
 func (r Root) mentions(id string) func(volume string) bool {
 	var all []byte
 	for _, file := range []string{recordFile, "config.json"} {
-		data, _ := os.ReadFile(filepath.Join(r.find(id), file))
+		data, _ := sys.ReadFile(filepath.Join(r.find(id), file))
 		all = append(append(all, data...), '\n')
 	}
 	return func(volume string) bool {

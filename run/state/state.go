@@ -221,7 +221,7 @@ func (r Root) Rewrite(rec *Record) error {
 // Own reads the record in a container's directory, for whoever has its lock.
 func Own(dir string) (*Record, error) {
 	path := filepath.Join(dir, recordFile)
-	data, err := os.ReadFile(path)
+	data, err := sys.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -328,7 +328,12 @@ func (r Root) Read(id string) (*Record, error) {
 	if dir == "" {
 		return nil, fmt.Errorf("container %.12s: %w", id, os.ErrNotExist)
 	}
-	data, err := os.ReadFile(filepath.Join(dir, recordFile))
+	return r.read(dir, id)
+}
+
+// read is the record in a container's directory.
+func (r Root) read(dir, id string) (*Record, error) {
+	data, err := sys.ReadFile(filepath.Join(dir, recordFile))
 	if err != nil {
 		return nil, err
 	}

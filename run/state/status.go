@@ -41,7 +41,7 @@ const RestartsFile = "restarts"
 
 // Restarts is how often that was since somebody started the container.
 func (r Root) Restarts(rec *Record) int {
-	data, _ := os.ReadFile(filepath.Join(r.Dir(rec), RestartsFile))
+	data, _ := sys.ReadFile(filepath.Join(r.Dir(rec), RestartsFile))
 	n, _ := strconv.Atoi(strings.TrimSpace(string(data)))
 	return n
 }
@@ -73,7 +73,7 @@ func (r Root) life(rec *Record) (s Status, err error) {
 	if rec.Fresh {
 		return s, nil
 	}
-	data, err := os.ReadFile(filepath.Join(dir, ExitFile))
+	data, err := sys.ReadFile(filepath.Join(dir, ExitFile))
 	if errors.Is(err, os.ErrNotExist) { // nobody was there to write it
 		if s.Running {
 			return s, nil
@@ -108,35 +108,8 @@ func (r Root) life(rec *Record) (s Status, err error) {
 
 // Cgroup is that of a running container; its directory is "" when it has none of its own.
 func (r Root) Cgroup(rec *Record) cgroup.Group {
-	data, _ := os.ReadFile(filepath.Join(r.Dir(rec), CgroupFile))
+	data, _ := sys.ReadFile(filepath.Join(r.Dir(rec), CgroupFile))
 	return cgroup.Group{Dir: string(data)}
-}
-
-// List is every container, those of --rm included while they live: after that they are
-// litter, which is gone but for its files. One whose record cannot be read is in broken,
-// by its id.
-func (r Root) List() (list []*Record, broken []string, err error) {
-	for _, ephemeral := range []bool{false, true} {
-		ids, err := readNames(filepath.Join(string(r), parent(ephemeral)))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, id := range ids {
-			rec, err := r.Read(id)
-			switch {
-			case err == nil:
-				if !ephemeral || rec.Fresh || r.Running(id) {
-					list = append(list, rec)
-				}
-			case !errors.Is(err, os.ErrNotExist): // removed just now, or not written yet
-				broken = append(broken, id)
-			}
-		}
-	}
-	return list, broken, nil
 }
 
 // Claim takes the lock of a container that has ended.

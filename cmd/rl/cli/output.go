@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -14,23 +16,25 @@ import (
 
 // table writes columns as docker does: three spaces between them.
 func table(w io.Writer, lines [][]string) error {
-	t := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	out := bufio.NewWriter(w) // a tabwriter writes cell by cell
+	t := tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)
 	for _, l := range lines {
 		fmt.Fprintln(t, strings.Join(l, "\t"))
 	}
-	return t.Flush()
+	return errors.Join(t.Flush(), out.Flush())
 }
 
 // format writes each row by docker's --format: "json" is a JSON object a line,
 // "table TEMPLATE" has a heading, anything else is a Go template.
 func format[T any](w io.Writer, text string, rows []T) error {
+	out := bufio.NewWriter(w)
 	if text == "json" {
 		for _, r := range rows {
-			if err := json.NewEncoder(w).Encode(r); err != nil {
+			if err := json.NewEncoder(out).Encode(r); err != nil {
 				return err
 			}
 		}
-		return nil
+		return out.Flush()
 	}
 	heading := false
 	if rest, ok := strings.CutPrefix(text, "table "); ok {
@@ -40,7 +44,7 @@ func format[T any](w io.Writer, text string, rows []T) error {
 	if err != nil {
 		return err
 	}
-	tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	tw := tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)
 	if heading {
 		if err := t.Execute(tw, headings(reflect.TypeFor[T]())); err != nil {
 			return templateError(err)
@@ -53,7 +57,7 @@ func format[T any](w io.Writer, text string, rows []T) error {
 		}
 		fmt.Fprintln(tw)
 	}
-	return tw.Flush()
+	return errors.Join(tw.Flush(), out.Flush())
 }
 
 // headings maps each field to its name as a column's head, or to its tag "head".

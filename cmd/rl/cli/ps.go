@@ -64,16 +64,20 @@ func (c *psCmd) Run(a *app) error {
 	all := c.All || last > 0 || slices.ContainsFunc(c.Filter, func(f string) bool {
 		return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=")
 	})
+	if last > 0 && len(c.Filter) == 0 {
+		list = list[:min(last, len(list))]
+	}
+	statuses, err := e.State.Statuses(list)
+	if err != nil {
+		a.notice(err.Error())
+	}
 	var rows []psRow
 	var shown []*state.Record
-	for _, rec := range list {
+	for i, rec := range list {
 		if last > 0 && len(rows) == last {
 			break
 		}
-		s, err := e.State.Status(rec)
-		if err != nil {
-			a.notice(err.Error())
-		}
+		s := statuses[i]
 		if (all || s.Running) && want(rec, s) {
 			rows, shown = append(rows, c.row(rec, s)), append(shown, rec)
 		}
