@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +17,7 @@ import (
 	"rl/run/plan/option"
 	"rl/run/state"
 	"rl/userns/probe"
+	"rl/userns/sys"
 	"rl/userns/sys/fault"
 )
 
@@ -160,26 +159,10 @@ func (p *preparation) born() (w cgroup.Want, err error) {
 	if len(w.Settings) > 0 {
 		w.Remedy = p.Facts.DelegateRemedy()
 	}
-	if w.Monitor, err = pidOf(files[0]); err == nil {
-		w.Init, err = pidOf(files[1])
+	if w.Monitor, err = sys.PidOf(files[0]); err == nil {
+		w.Init, err = sys.PidOf(files[1])
 	}
 	return w, err
-}
-
-// pidOf is a process as the caller's procfs numbers it.
-func pidOf(pidfd *os.File) (int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd.Fd()))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(data)) {
-		if text, ok := strings.CutPrefix(line, "Pid:"); ok {
-			if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil && n > 0 {
-				return n, nil
-			}
-		}
-	}
-	return 0, errors.New("a process of the container cannot be seen from here")
 }
 
 // beginPlacing starts place in the background.

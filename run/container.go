@@ -272,6 +272,9 @@ func (p *preparation) create() error {
 	if p.plan, err = plan.New(p.image, &p.Flags, facts); err != nil {
 		return err
 	}
+	if err := p.chooseHooks(); err != nil {
+		return err
+	}
 	if !p.Idle {
 		if err := p.bind(p.net); err != nil {
 			return err
@@ -464,6 +467,9 @@ func (p *preparation) hand(facts *plan.Facts) error {
 		}
 	}
 	config := p.config()
+	if err := p.hook(config, prog); err != nil {
+		return err
+	}
 	if p.streams != nil {
 		var err error
 		if config.Log, err = p.logging(); err != nil {
@@ -547,10 +553,10 @@ func (p *preparation) config() *monitor.Config {
 }
 
 // writeSpec keeps the plan beside the container while that starts, with the files
-// that it names: a bundle that other runtimes could run. A container that is
-// removed at its end has no use for it.
+// that it names: a bundle that other runtimes could run, and hooks read. A container that is
+// removed at its end has no other use for it.
 func (p *preparation) writeSpec() error {
-	if p.Flags.Remove {
+	if p.Flags.Remove && p.plan.Spec.Hooks == nil {
 		return nil
 	}
 	if !p.plan.OnDisk {

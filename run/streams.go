@@ -154,7 +154,11 @@ func (s *streams) drain() {
 // otherStreams are the workload's three, /dev/null (which is open until null is closed) where
 // it has none; nil when they are the caller's but for the input.
 func (c *Container) otherStreams() (null *os.File, fds []int, err error) {
-	if c.Stdio[1] == os.Stdout && c.Stdio[2] == os.Stderr && (c.Stdio[0] == os.Stdin || c.Stdio[0] == nil) {
+	same := true
+	for fd, f := range c.Stdio {
+		same = same && (f != nil && int(f.Fd()) == fd || f == nil && fd == 0)
+	}
+	if same {
 		return nil, nil, nil
 	}
 	if null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {

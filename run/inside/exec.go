@@ -36,6 +36,17 @@ func filters(p *program.Program) error {
 	return nil
 }
 
+// closeOnExec keeps everything but the standard streams from the next program.
+func closeOnExec() {
+	if err := raw.CloseRange(FdSocket, raw.CloseRangeCloexec); err != nil {
+		// Before 5.11: nothing above the donated ones is open without CLOEXEC,
+		// the front saw to that; those lose it here.
+		for _, fd := range []int{FdSocket, FdExe} {
+			syscall.CloseOnExec(fd)
+		}
+	}
+}
+
 // execute calls execve(2).
 func execute(p *program.Program) error {
 	path, err := lookPath(p.Argv[0], p.Env)
@@ -45,13 +56,7 @@ func execute(p *program.Program) error {
 	if err := insideRoot(); err != nil {
 		return err
 	}
-	if err := raw.CloseRange(FdSocket, raw.CloseRangeCloexec); err != nil {
-		// Before 5.11: nothing above the donated ones is open without CLOEXEC,
-		// the front saw to that; those lose it here.
-		for _, fd := range []int{FdSocket, FdExe} {
-			syscall.CloseOnExec(fd)
-		}
-	}
+	closeOnExec()
 	if p.Reaper {
 		err = raw.ExecFd(FdExe, append([]string{"rl", "__" + StageReaper, path}, p.Argv...), append([]string{stageVariable + StageReaper}, p.Env...))
 	} else {

@@ -53,19 +53,20 @@ func root(p *program.Program) error {
 			return fail("set oom_score_adj", err)
 		}
 	}
-	return leave(p.Root)
+	return leave(p)
 }
 
 // leave drops the host's file system, and with it the last descriptor that leads
 // there: from now on a link of the image to /proc/self/fd finds nothing of the host's.
-func leave(root string) error {
+func leave(p *program.Program) error {
 	for _, step := range []struct {
 		name string
 		err  func() error
 	}{
 		{"return to the host's root directory", func() error { return syscall.Fchdir(host) }},
 		{"leave the chroot", func() error { return syscall.Chroot(".") }},
-		{"enter the root file system", func() error { return syscall.Chdir(root) }},
+		{"hooks", func() error { return hooks("createContainer", "creating", p.CreateContainer, p.HookState) }},
+		{"enter the root file system", func() error { return syscall.Chdir(p.Root) }},
 		{"pivot_root", func() error { return syscall.PivotRoot(".", ".") }},
 		{"return to the host's root directory", func() error { return syscall.Fchdir(host) }},
 		{"detach the host's file system", func() error { return syscall.Unmount(".", syscall.MNT_DETACH) }},

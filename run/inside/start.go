@@ -4,6 +4,7 @@ import (
 	"errors"
 	"syscall"
 
+	"rl/run/inside/hook"
 	"rl/run/inside/program"
 	"rl/userns/sys/raw"
 )
@@ -71,7 +72,24 @@ func run() error {
 			return fail(step.name, err)
 		}
 	}
+	if err := hooks("startContainer", "created", p.StartContainer, p.HookState); err != nil {
+		return err
+	}
 	return execute(p)
+}
+
+// hooks runs the hooks of one stage. They get nothing of what is open here.
+func hooks(stage, status string, list []program.Hook, head string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	closeOnExec()
+	for i := range list {
+		if why := hook.Run(&list[i], hook.State(head, status, syscall.Getpid()), nil); why != "" {
+			return &failure{what: stage + " hook " + list[i].Path + ": " + why, code: 125}
+		}
+	}
+	return nil
 }
 
 // receive reads the program, which comes when the root file system is mounted.

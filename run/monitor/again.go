@@ -171,7 +171,11 @@ func (m *monitor) another() (code int, err error) {
 		m.init.kill()
 		return 125, err
 	}
-	if err := m.init.socket.Send([]byte{inside.MsgGo}, int(m.program.Fd())); err != nil {
+	err = m.creationHooks()
+	if err == nil {
+		err = m.init.socket.Send([]byte{inside.MsgGo}, int(m.program.Fd()))
+	}
+	if err != nil {
 		m.init.kill()
 		return 125, err
 	}
@@ -188,6 +192,7 @@ func (m *monitor) another() (code int, err error) {
 	os.Remove(m.path(state.ExitFile))
 	m.started()
 	m.tellStart()
+	m.poststart()
 	m.deliver()
 	m.watch()
 	return 0, nil

@@ -11,12 +11,15 @@ import (
 
 // attend lets init go on and stays with it until its end.
 func (m *monitor) attend() error {
-	err := m.init.socket.Send([]byte{inside.MsgGo}, int(m.program.Fd()))
+	go m.obey()
+	err := m.creationHooks()
+	if err == nil {
+		err = m.init.socket.Send([]byte{inside.MsgGo}, int(m.program.Fd()))
+	}
 	if err != nil {
 		m.init.kill()
 		return err
 	}
-	go m.obey()
 	running, err := m.hear()
 	if err != nil || !running {
 		m.init.wait()
@@ -24,6 +27,7 @@ func (m *monitor) attend() error {
 	}
 	m.started()
 	m.tellStart()
+	m.poststart()
 	m.newHealth()
 	m.front.Send([]byte{MsgRunning})
 	m.deliver()
@@ -47,6 +51,7 @@ func (m *monitor) attend() error {
 			return m.exit(code, ends)
 		}
 		m.conf.Journal.Add(ends...)
+		m.poststop()
 		if code, ok := m.rerun(wait); !ok {
 			return m.exit(code, nil)
 		}
@@ -162,6 +167,7 @@ func (m *monitor) exit(code int, ends []events.Event) error {
 		}
 		m.conf.Journal.Add(append(ends, m.event("destroy"))...)
 	}
+	m.poststop()
 	m.code.Store(int32(code))
 	m.lock.Close() // whoever is told may remove the container
 	close(m.gone)

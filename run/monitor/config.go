@@ -80,6 +80,7 @@ type Config struct {
 	Born     int64             // when it was created, if this is its first start; nanoseconds since 1970
 	Attached bool              // the front stays with it
 
+	Hooks       Hooks
 	Restart     option.Restart
 	Health      *health.Check // nil: it is not probed
 	StopSignal  int           // asks the workload to end

@@ -68,6 +68,7 @@ type monitor struct {
 	master   *os.File
 	again    restarts
 	health   vigil
+	hooked   bool     // hooks of the creation were run, and none yet of the end
 	failed   struct { // why init did not become the workload
 		code int
 		text string
@@ -100,6 +101,7 @@ func (m *monitor) run() (err error) {
 		if m.conf.Remove {
 			err = errors.Join(err, m.remove())
 		}
+		m.poststop()
 	}()
 	m.again.Restart = m.conf.Restart
 	if err := m.openOutput(); err != nil {

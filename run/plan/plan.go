@@ -40,6 +40,7 @@ type Flags struct {
 	Name        string
 	Labels      []option.Label
 	Annotations []option.Label `json:",omitempty"`
+	HooksDirs   []string       `json:",omitempty"` // of OCI hooks, see run/hooks
 	PIDFile     string         `json:",omitempty"` // takes the workload's number, as the caller sees it
 	Interactive bool
 	Terminal    bool

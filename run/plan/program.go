@@ -37,6 +37,22 @@ func (p *Plan) Program(root string, isFile func(source string) bool) *program.Pr
 		out.Rlimits = append(out.Rlimits, program.Rlimit{Name: strings.ToLower(strings.TrimPrefix(l.Type, "RLIMIT_")), Resource: resource(l.Type), Soft: l.Soft, Hard: l.Hard})
 	}
 	out.Ops = p.operations(isFile)
+	if h := s.Hooks; h != nil {
+		out.CreateContainer, out.StartContainer = Hooks(h.CreateContainer), Hooks(h.StartContainer)
+	}
+	return out
+}
+
+// Hooks are hooks as those who run them want them.
+func Hooks(list []specs.Hook) []program.Hook {
+	var out []program.Hook
+	for _, h := range list {
+		p := program.Hook{Path: h.Path, Args: h.Args, Env: h.Env}
+		if h.Timeout != nil {
+			p.Timeout = uint32(*h.Timeout)
+		}
+		out = append(out, p)
+	}
 	return out
 }
 

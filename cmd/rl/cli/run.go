@@ -41,6 +41,7 @@ type runCmd struct {
 	EnvFile      []string `sep:"none" placeholder:"FILE" help:"File of environment variables."`
 	GroupAdd     []string `placeholder:"GROUP" help:"Further group of the workload; keep-groups keeps the caller's."`
 	Expose       []string `sep:"none" placeholder:"PORT[/PROTO]" help:"Port that -P publishes beside the image's own."`
+	HooksDir     []string `sep:"none" placeholder:"DIR" help:"Directory of OCI hooks (oci-hooks(5)) to run at points of the container's life."`
 	Hostname     string   `short:"h" placeholder:"NAME" help:"Host name of the container."`
 	Init         bool     `help:"Run a small pid 1 that reaps and hands signals on."`
 	Interactive  bool     `short:"i" help:"Keep standard input open."`
@@ -288,6 +289,12 @@ func (c *runCmd) names(f *plan.Flags) (err error) {
 	}
 	if err := each(c.Annotation, option.ParseLabel, &f.Annotations); err != nil {
 		return err
+	}
+	for _, dir := range c.HooksDir {
+		if dir, err = filepath.Abs(dir); err != nil {
+			return err
+		}
+		f.HooksDirs = append(f.HooksDirs, dir)
 	}
 	if c.Pidfile != "" {
 		if f.PIDFile, err = filepath.Abs(c.Pidfile); err != nil {

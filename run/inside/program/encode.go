@@ -25,7 +25,7 @@ type codec interface {
 }
 
 func (p *Program) walk(c codec) {
-	for _, s := range []*string{&p.Root, &p.Hostname, &p.Domainname, &p.User, &p.Cwd} {
+	for _, s := range []*string{&p.Root, &p.Hostname, &p.Domainname, &p.User, &p.Cwd, &p.HookState} {
 		c.str(s)
 	}
 	for _, b := range []*bool{&p.LoopbackUp, &p.ReadOnly, &p.SingleID, &p.NoNewPriv, &p.SetOOM, &p.Terminal, &p.Reaper, &p.KeepGroups, &p.SetUmask, &p.CgroupNS} {
@@ -46,6 +46,15 @@ func (p *Program) walk(c codec) {
 		s := string(*b)
 		c.str(&s)
 		*b = []byte(s)
+	}
+	for _, hooks := range []*[]Hook{&p.CreateContainer, &p.StartContainer} {
+		list(c, hooks, func(h *Hook) {
+			c.str(&h.Path)
+			for _, l := range []*[]string{&h.Args, &h.Env} {
+				list(c, l, func(s *string) { c.str(s) })
+			}
+			u32(c, &h.Timeout)
+		})
 	}
 	list(c, &p.Rlimits, func(l *Rlimit) {
 		c.str(&l.Name)

@@ -8,7 +8,8 @@ import (
 func full() *Program {
 	return &Program{
 		Join: 1 << 28, Root: "/r", Hostname: "h", Domainname: "d", LoopbackUp: true, CgroupNS: true, ReadOnly: true,
-		Ops:     []Op{{Kind: Bind, Opts: OptIsFile, Mode: 0o644, Flags: 1 << 40, Prop: 7, Source: "/s", Target: "/t", Type: "x", Data: "a,b"}, {Kind: Proc}},
+		Ops:             []Op{{Kind: Bind, Opts: OptIsFile, Mode: 0o644, Flags: 1 << 40, Prop: 7, Source: "/s", Target: "/t", Type: "x", Data: "a,b"}, {Kind: Proc}},
+		CreateContainer: []Hook{{"/h", []string{"a"}, []string{"E=1"}, 3}}, StartContainer: []Hook{{Path: "/i"}}, HookState: "{",
 		Rlimits: []Rlimit{{Name: "nofile", Resource: 7, Soft: 1, Hard: ^uint64(0)}},
 		User:    "joe:users", Groups: []string{"a", ""}, KeepGroups: true, SingleID: true, Caps: 1<<40 | 1, NoNewPriv: true,
 		Filter: []byte{0, 1, 2}, FilterFlags: 4, FakeRoot: []byte{3}, FakePlain: []byte{4}, FakeFlags: 8,

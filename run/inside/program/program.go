@@ -57,6 +57,13 @@ type Rlimit struct {
 	Soft, Hard uint64
 }
 
+// Hook is a program that is run at a point of the container's life, with its state as input.
+type Hook struct {
+	Path      string
+	Args, Env []string
+	Timeout   uint32 // seconds; 0 is none
+}
+
 // Program is all that init needs.
 type Program struct {
 	Join       uint64 // CLONE_NEW* of the namespaces of a running container to enter; then no operation is done
@@ -68,6 +75,10 @@ type Program struct {
 	Ops        []Op
 	ReadOnly   bool // the root file system, after the operations
 	Rlimits    []Rlimit
+
+	CreateContainer []Hook // before pivot_root, among the host's files
+	StartContainer  []Hook // last, in the container
+	HookState       string // see package hook
 
 	User       string   // name or number, ":group"; resolved in the image's passwd
 	Groups     []string // supplementary groups, names or numbers
