@@ -568,7 +568,7 @@ func (p *preparation) writeSpec() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(p.cont.Dir, "config.json"), data, 0o600)
+	return sys.Replace(filepath.Join(p.cont.Dir, "config.json"), data, 0o600)
 }
 
 func (p *preparation) writeFiles() error {

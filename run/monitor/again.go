@@ -14,6 +14,7 @@ import (
 	"rl/run/plan/option"
 	"rl/run/restart"
 	"rl/run/state"
+	"rl/userns/sys"
 )
 
 // A container with a restart policy is started again by its monitor, which keeps all
@@ -108,12 +109,7 @@ func (m *monitor) record(code int, oom, again bool) {
 			text += " " + word
 		}
 	}
-	path := m.path(state.ExitFile)
-	err := os.WriteFile(path+".new", []byte(text+"\n"), 0o600)
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
+	if err := sys.Replace(m.path(state.ExitFile), []byte(text+"\n"), 0o600); err != nil {
 		m.notice("the exit status was not recorded: " + err.Error())
 	}
 }

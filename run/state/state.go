@@ -211,11 +211,7 @@ func (r Root) Rewrite(rec *Record) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(r.Dir(rec), recordFile)
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return sys.Replace(filepath.Join(r.Dir(rec), recordFile), data, 0o600)
 }
 
 // Own reads the record in a container's directory, for whoever has its lock.
@@ -326,7 +322,7 @@ var ErrDamaged = errors.New("its record is damaged")
 func (r Root) Read(id string) (*Record, error) {
 	dir := r.find(id)
 	if dir == "" {
-		return nil, fmt.Errorf("container %.12s: %w", id, os.ErrNotExist)
+		return nil, removed(id)
 	}
 	return r.read(dir, id)
 }
@@ -334,6 +330,9 @@ func (r Root) Read(id string) (*Record, error) {
 // read is the record in a container's directory.
 func (r Root) read(dir, id string) (*Record, error) {
 	data, err := sys.ReadFile(filepath.Join(dir, recordFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, removed(id)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -345,6 +344,14 @@ func (r Root) read(dir, id string) (*Record, error) {
 	r.current(rec)
 	return rec, nil
 }
+
+// removed is the error of a container with an id that is not there any more; it is an
+// [os.ErrNotExist].
+type removed string
+
+func (r removed) Error() string { return fmt.Sprintf("container %.12s was removed", string(r)) }
+
+func (removed) Is(err error) bool { return err == os.ErrNotExist }
 
 // Close gives the lock back, unless another process has it too.
 func (c *Container) Close() error {

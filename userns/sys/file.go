@@ -60,6 +60,15 @@ func open(path string) (fd int, err error) {
 	}
 }
 
+// Replace writes a small file in place of one that may be there: a reader sees the old one or
+// the new one. Two writers at a time are the caller's to prevent.
+func Replace(path string, data []byte, mode os.FileMode) error {
+	if err := os.WriteFile(path+".new", data, mode); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
 // Lock takes the exclusive flock(2) of an open file, waiting for it unless try
 // is set: then EWOULDBLOCK tells that somebody has it. The lock belongs to the
 // open file: whoever inherited the descriptor holds it too, and the kernel frees
