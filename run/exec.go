@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rl/run/monitor"
+	"rl/run/state"
 	"rl/userns/sys"
 	"rl/userns/sys/fault"
 )
@@ -77,13 +78,13 @@ func (e *Engine) Exec(x *Execution) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	code, err := e.attendExec(x, s)
+	code, err := e.attendExec(x, s, rec)
 	between.drain()
 	return code, err
 }
 
 // attendExec stays with it until its end.
-func (e *Engine) attendExec(x *Execution, s *sys.Socket) (int, error) {
+func (e *Engine) attendExec(x *Execution, s *sys.Socket, rec *state.Record) (int, error) {
 	var term *terminal
 	defer func() { term.restore() }()
 	left := make(chan bool, 1)
@@ -93,8 +94,9 @@ func (e *Engine) attendExec(x *Execution, s *sys.Socket) (int, error) {
 		select {
 		case <-left:
 			term.restore()
+			_, err := monitor.Ask(rec.Control, []byte{monitor.AskKeep}, int(term.master.Fd()))
 			e.Notice("read escape sequence")
-			return 0, nil
+			return 0, err
 		case m = <-hear:
 		}
 		if m.err == io.EOF {

@@ -140,6 +140,14 @@ func (e *Engine) waitFor(rec *state.Record, next bool) (int, error) {
 	return s.Exit, err
 }
 
+// inTheWay is why a container that runs is not removed.
+func (e *Engine) inTheWay(rec *state.Record) error {
+	if s, err := e.State.Status(rec); err == nil && s.Paused {
+		return fault.New("`rl unpause` lets it go on, --force removes it", "cannot remove container %q: container is paused and must be unpaused first", rec.Name)
+	}
+	return fault.New("stop it first, or use --force", "cannot remove container %q: container is running", rec.Name)
+}
+
 // Remove removes a container; with force also one that runs, with volumes also the anonymous
 // ones that no other container uses.
 func (e *Engine) Remove(text string, force, volumes bool) error {
@@ -149,7 +157,7 @@ func (e *Engine) Remove(text string, force, volumes bool) error {
 	}
 	if e.State.Running(rec.ID) {
 		if !force {
-			return fault.New("stop it first, or use --force", "cannot remove container %q: container is running", rec.Name)
+			return e.inTheWay(rec)
 		}
 		ended := make(chan error, 1)
 		go func() {

@@ -84,13 +84,16 @@ func findUser(p *program.Program) (u user, err error) {
 	if who == "" {
 		who = "0"
 	}
+	users := slurp("/etc/passwd")
 	if p.SingleID {
 		uid, gid := syscall.Getuid(), syscall.Getgid()
-		_, _, home, _ := passwd.FindUser(slurp("/etc/passwd"), itoa(uid))
+		if p.Join != 0 {
+			onlyUser(users, who, uid)
+		}
+		_, _, home, _ := passwd.FindUser(users, itoa(uid))
 		return user{uid: uid, gid: gid, home: home}, nil
 	}
 	var ok bool
-	users := slurp("/etc/passwd")
 	if u.uid, u.gid, u.home, ok = passwd.FindUser(users, who); !ok {
 		if u.uid, ok = passwd.ID(who); !ok {
 			return u, &failure{what: "unable to find user " + who + ": no matching entries in the image's /etc/passwd", code: 125}
@@ -113,6 +116,17 @@ func findUser(p *program.Program) (u user, err error) {
 		u.groups = append(u.groups, gid)
 	}
 	return u, nil
+}
+
+// onlyUser says that a program cannot be another's than the container's one user's.
+func onlyUser(users []byte, who string, uid int) {
+	id, _, _, ok := passwd.FindUser(users, who)
+	if !ok {
+		id, ok = passwd.ID(who)
+	}
+	if !ok || id != uid {
+		notice("the program is user " + itoa(uid) + ", not " + who + ": there is one id here, and the container was started as that")
+	}
 }
 
 func findGroup(groups []byte, name string) (int, bool) {

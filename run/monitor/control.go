@@ -28,6 +28,7 @@ import (
 //	rl network disconnect             ── R network ──────────────────────────▶  its device goes
 //	rl exec                           ── X Exec [stdin, stdout, stderr] ─────▶  a program in the container
 //	                                  ◀── P [terminal], R, X status ──────────
+//	  when it is left by its keys     ── M [terminal] ───────────────────────▶  is read from now on: the program goes on
 //	rl attach                         ── V Attach [stdout, stderr] ──────────▶  writes to these pipes, too
 //	                                  ◀── P [terminal] or I [stdin] or R ────
 //	                                  ◀── N text, X status ──────────────────  when the container has ended
@@ -43,6 +44,7 @@ const (
 	AskAttach     = 'A' // then slirp.Interface as JSON; its leases come with it
 	AskDetach     = 'R' // then the network's name
 	AskExec       = 'X' // then Exec as JSON, with three streams
+	AskKeep       = 'M' // with a terminal's master
 	AskCarry      = 'Y' // with the streams of run/carry and its socket
 	AskSignal     = 'S' // then the signal's number, and 1 when a paused workload is to go on for it
 	AskFreeze     = 'F' // rl pause
@@ -163,6 +165,8 @@ func (m *monitor) answer(s *sys.Socket) {
 		kept, err = m.attach(msg[1:], files)
 	case AskDetach:
 		err = m.detachNetwork(string(msg[1:]))
+	case AskKeep:
+		kept, err = keepTerminal(files)
 	case AskCarry:
 		err = m.carry(files)
 	case AskSignal:

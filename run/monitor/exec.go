@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,7 +23,7 @@ import (
 // container's own program has it.
 type Exec struct {
 	Args       []string
-	Env        []string // in addition
+	Env        []string // in addition; one without = is taken away
 	User       string
 	Cwd        string
 	Terminal   bool
@@ -50,22 +51,26 @@ func (e *Exec) program(own *program.Program, namespaces uintptr) *program.Progra
 	for _, kv := range e.Env {
 		p.Env = set(p.Env, kv)
 	}
-	if e.Privileged {
-		p.Caps, p.Filter, p.NoNewPriv = ^uint64(0), nil, false
+	if e.Privileged { // what --security-opt no-new-privileges said still holds, as docker has it
+		p.Caps, p.Filter = ^uint64(0), nil
 	}
 	return p
 }
 
-// set replaces a variable, or adds it.
+// set replaces a variable, or adds it; one without a value is taken away.
 func set(env []string, kv string) []string {
-	name, _, _ := strings.Cut(kv, "=")
-	for i, old := range env {
-		if n, _, _ := strings.Cut(old, "="); n == name {
-			env[i] = kv
-			return env
-		}
+	name, _, has := strings.Cut(kv, "=")
+	at := slices.IndexFunc(env, func(old string) bool { n, _, _ := strings.Cut(old, "="); return n == name })
+	switch {
+	case at < 0 && has:
+		return append(env, kv)
+	case at < 0:
+		return env
+	case has:
+		env[at] = kv
+		return env
 	}
-	return append(env, kv)
+	return slices.Delete(env, at, at+1)
 }
 
 // exec runs a program for whoever is at the other end of s, until it ends. An error
@@ -98,6 +103,19 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 			s.Send(msg)
 		}
 	})
+}
+
+// keepTerminal takes the terminal of a program that nobody sees any more: it goes on, and what it
+// writes is for nobody.
+func keepTerminal(files []*os.File) (kept bool, err error) {
+	if len(files) != 1 {
+		return false, errors.New("a terminal is wanted")
+	}
+	go func() {
+		io.Copy(io.Discard, files[0])
+		files[0].Close()
+	}()
+	return true, nil
 }
 
 // execute runs a program in the container until it ends. What is heard of it is handed to

@@ -29,7 +29,9 @@ type execCmd struct {
 
 // Help is what stands below the flags.
 func (execCmd) Help() string {
-	return `The exit status is the command's; 125 when rl failed, 126 when the command cannot be executed, 127 when it is not found. The command has the container's environment, user, capabilities and filters, but for what is said here.`
+	return `The exit status is the command's; 125 when rl failed, 126 when the command cannot be executed, 127 when it is not found. The command has the container's environment, user, capabilities and filters, but for what is said here.
+
+With --privileged it has all capabilities of the container's user namespace and no seccomp profile: it may mount, as nobody else in the container may, and is no more than you are on the host. Masked paths stay masked, and no-new-privileges holds. Where you have a single id (rl doctor tells), --user changes nothing: everybody in the container is its one user.`
 }
 
 // Run runs the command.
@@ -59,7 +61,11 @@ func (c *execCmd) Run(a *app) error {
 		return err
 	}
 	for _, v := range vars {
-		x.Env = append(x.Env, v.Name+"="+v.Value)
+		if v.Unset {
+			x.Env = append(x.Env, v.Name)
+		} else {
+			x.Env = append(x.Env, v.Name+"="+v.Value)
+		}
 	}
 	e, err := a.engine()
 	if err != nil {
