@@ -2,14 +2,11 @@ package run
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-
-	"golang.org/x/sys/unix"
 
 	"rl/run/cgroup"
 	"rl/run/cgroup/bus"
@@ -216,40 +213,13 @@ func (e *Engine) Update(text string, change option.Limits) error {
 	if err != nil {
 		return err
 	}
-	msg, err := json.Marshal(change)
-	if err != nil {
-		return err
-	}
-	for range 16 { // it may start or end in between
-		if e.State.Running(rec.ID) {
-			err = ask(rec, append([]byte{monitor.AskLimits}, msg...))
-			if err == nil || e.State.Running(rec.ID) {
-				return err
-			}
-		}
-		lock, err := e.State.Claim(rec, false)
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		defer lock.Close()
-		return e.updateEnded(rec, change)
-	}
-	return notRunning(rec)
-}
-
-// updateEnded changes what holds from the next start on.
-func (e *Engine) updateEnded(rec *state.Record, change option.Limits) error {
-	var wrong error
-	err := state.Amend(e.State.Dir(rec), func(r *state.Record) {
-		var all option.Limits
-		if all, _, wrong = cgroup.Change(r.Limits, change, runtime.NumCPU()); wrong == nil {
+	return e.change(rec, monitor.AskLimits, change, func(r *state.Record) error {
+		all, _, err := cgroup.Change(r.Limits, change, runtime.NumCPU())
+		if err == nil {
 			r.Limits = &all
 		}
+		return err
 	})
-	return errors.Join(wrong, err)
 }
 
 // workloadCgroup is the cgroup of a running container's workload.

@@ -54,28 +54,36 @@ func (e *Engine) Kill(text string, sig int) error {
 // signalling is the message for a signal. A paused workload goes on for one that is to end
 // it, as docker has it: any, unless another was said to be the one that does.
 func signalling(rec *state.Record, sig int) []byte {
-	thaw := byte(1)
+	how := byte(monitor.SignalThaws)
 	if stop, err := option.ParseSignal(rec.StopSignal); rec.StopSignal != "" && err == nil && sig != stop && sig != int(unix.SIGKILL) {
-		thaw = 0
+		how = 0
 	}
-	return []byte{monitor.AskSignal, byte(sig), thaw}
+	return []byte{monitor.AskSignal, byte(sig), how}
+}
+
+// Halt is how to end a container. Its zero value is the container's own way.
+type Halt struct {
+	Signal  int            // asks it to end
+	Timeout *time.Duration // before SIGKILL; negative: never
 }
 
 // Stop asks a container to end, and ends it when it has not after a while. To stop
 // one that has ended is no error.
-func (e *Engine) Stop(ctx context.Context, text string, timeout *time.Duration) error {
+func (e *Engine) Stop(ctx context.Context, text string, h Halt) error {
 	rec, err := e.State.Find(text)
 	if err != nil || !e.State.Running(rec.ID) {
 		return err
 	}
 	sig := int(unix.SIGTERM)
-	if rec.StopSignal != "" {
+	if h.Signal != 0 {
+		sig = h.Signal
+	} else if rec.StopSignal != "" {
 		if sig, err = option.ParseSignal(rec.StopSignal); err != nil {
 			return err
 		}
 	}
 	patience := stopTimeout
-	for _, t := range []*time.Duration{rec.StopTimeout, timeout} {
+	for _, t := range []*time.Duration{rec.StopTimeout, h.Timeout} {
 		if t != nil {
 			patience = *t
 		}
@@ -85,7 +93,7 @@ func (e *Engine) Stop(ctx context.Context, text string, timeout *time.Duration) 
 		_, err := e.wait(rec)
 		ended <- err
 	}()
-	if err := ask(rec, signalling(rec, sig)); err != nil && e.State.Running(rec.ID) {
+	if err := ask(rec, []byte{monitor.AskSignal, byte(sig), monitor.SignalThaws | monitor.SignalStops}); err != nil && e.State.Running(rec.ID) {
 		return err
 	}
 	after := time.After(patience)

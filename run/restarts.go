@@ -2,11 +2,7 @@ package run
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"os"
-
-	"golang.org/x/sys/unix"
 
 	"rl/run/monitor"
 	"rl/run/plan/option"
@@ -24,32 +20,10 @@ func (e *Engine) SetRestart(text string, r option.Restart) error {
 	if rec.Remove && r.Any() {
 		return fault.New("make it anew without --rm", "container %s: restart policy cannot be updated because AutoRemove is enabled for the container", rec.Name)
 	}
-	msg, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	for range 16 { // it may start or end in between
-		if e.State.Running(rec.ID) {
-			err = ask(rec, append([]byte{monitor.AskRestart}, msg...))
-			if err == nil || e.State.Running(rec.ID) {
-				return err
-			}
-		}
-		lock, err := e.State.Claim(rec, false)
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		defer lock.Close()
-		if err := state.Amend(e.State.Dir(rec), func(x *state.Record) { x.Restart = &r }); err != nil {
-			return err
-		}
-		e.tellOf(rec, "update")
+	return e.change(rec, monitor.AskRestart, r, func(x *state.Record) error {
+		x.Restart = &r
 		return nil
-	}
-	return notRunning(rec)
+	})
 }
 
 // StartByPolicy starts the containers that are to run when the machine has come up: those

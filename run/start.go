@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"time"
 
 	"rl/run/plan"
 	"rl/run/state"
@@ -85,8 +84,8 @@ func (e *Engine) again(rec *state.Record) (*Container, error) {
 }
 
 // Restart stops a container that runs, and starts it.
-func (e *Engine) Restart(ctx context.Context, text string, timeout *time.Duration) error {
-	if err := e.Stop(ctx, text, timeout); err != nil {
+func (e *Engine) Restart(ctx context.Context, text string, h Halt) error {
+	if err := e.Stop(ctx, text, h); err != nil {
 		return err
 	}
 	_, err := e.Start(ctx, text, false, false, nil, [3]*os.File{})

@@ -33,7 +33,7 @@ import (
 //	                                  ◀── P [terminal] or I [stdin] or R ────
 //	                                  ◀── N text, X status ──────────────────  when the container has ended
 //	rl cp                             ── Y [in, out, socket] ────────────────▶  a process in its mount namespace, see run/carry
-//	rl kill, stop                     ── S signal, thaw ─────────────────────▶  hands it to the workload
+//	rl kill, stop                     ── S signal, how ──────────────────────▶  hands it to the workload
 //	rl pause, unpause, update         ── F, T, L limits ─────────────────────▶  its cgroup
 //	rl healthcheck run                ── H ──────────────────────────────────▶  probes it now
 //	rl wait                           ── W ──────────────────────────────────▶
@@ -46,7 +46,7 @@ const (
 	AskExec       = 'X' // then Exec as JSON, with three streams
 	AskKeep       = 'M' // with a terminal's master
 	AskCarry      = 'Y' // with the streams of run/carry and its socket
-	AskSignal     = 'S' // then the signal's number, and 1 when a paused workload is to go on for it
+	AskSignal     = 'S' // then the signal's number, and SignalThaws, SignalStops
 	AskFreeze     = 'F' // rl pause
 	AskThaw       = 'T' // rl unpause
 	AskLimits     = 'L' // rl update: then option.Limits as JSON
@@ -56,6 +56,13 @@ const (
 	AskWait       = 'W' // answered by MsgExit at the container's end; with a further byte, at the end of this run
 	AnswerDone    = 'K'
 	AnswerRefused = 'E' // then 125 and text, as MsgError
+)
+
+// What comes with a signal: a paused workload goes on for it; it is to end for good by it,
+// whatever the restart policy is.
+const (
+	SignalThaws = 1 << iota
+	SignalStops
 )
 
 // ControlSuffix is how the name of a control socket ends.
@@ -174,11 +181,15 @@ func (m *monitor) answer(s *sys.Socket) {
 			return
 		}
 		m.tell("kill", "signal", itoa(int(msg[1])))
-		if m.conf.ends(msg[1]) {
+		var how byte
+		if len(msg) > 2 {
+			how = msg[2]
+		}
+		if how&SignalStops != 0 || m.conf.ends(msg[1]) {
 			m.stop(true)
 		}
 		m.signal(int(msg[1]))
-		if len(msg) > 2 && msg[2] == 1 {
+		if how&SignalThaws != 0 {
 			err = m.resume()
 		}
 	case AskFreeze:
@@ -196,7 +207,9 @@ func (m *monitor) answer(s *sys.Socket) {
 	case AskHealth:
 		told, err = m.answerHealth()
 	case AskRestart:
-		err = m.setPolicy(msg[1:])
+		if err = m.setPolicy(msg[1:]); err == nil {
+			m.tell("update")
+		}
 	case AskWait:
 		m.answers.Add(1)
 		defer m.answers.Done()

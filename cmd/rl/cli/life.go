@@ -73,33 +73,53 @@ func (c *startCmd) byPolicy(a *app) error {
 	return joined(errs)
 }
 
+// haltFlags are how a container is ended.
+type haltFlags struct {
+	Signal string `short:"s" placeholder:"SIGNAL" help:"Asks it to end; default is the container's, or SIGTERM."`
+	Time   *int   `short:"t" aliases:"timeout" placeholder:"SECONDS" help:"How long to wait before SIGKILL; default is the container's, or 10; -1 is for ever."`
+}
+
+func (c *haltFlags) halt() (h run.Halt, err error) {
+	if c.Time != nil {
+		d := time.Duration(*c.Time) * time.Second
+		h.Timeout = &d
+	}
+	if c.Signal != "" {
+		h.Signal, err = option.ParseSignal(c.Signal)
+	}
+	return h, err
+}
+
 type restartCmd struct {
 	Names []string `arg:"" predictor:"container" help:"Names or ids."`
-	Time  *int     `short:"t" aliases:"timeout" placeholder:"SECONDS" help:"How long to wait before SIGKILL; default is the container's, or 10."`
+
+	haltFlags `embed:""`
 }
 
 // Run stops and starts each container.
 func (c *restartCmd) Run(a *app) error {
-	return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error { return e.Restart(a.ctx, name, seconds(c.Time)) })
-}
-
-func seconds(n *int) *time.Duration {
-	if n == nil {
-		return nil
+	h, err := c.halt()
+	if err != nil {
+		return err
 	}
-	d := time.Duration(*n) * time.Second
-	return &d
+	return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error { return e.Restart(a.ctx, name, h) })
 }
 
 type stopCmd struct {
-	Names  []string `arg:"" predictor:"container" help:"Names or ids."`
-	Time   *int     `short:"t" aliases:"timeout" placeholder:"SECONDS" help:"How long to wait before SIGKILL; default is the container's, or 10."`
-	Ignore bool     `short:"i" help:"Say nothing of containers that there are not."`
+	Names []string `arg:"" predictor:"container" help:"Names or ids."`
+
+	haltFlags `embed:""`
+
+	Ignore bool `short:"i" help:"Say nothing of containers that there are not."`
 }
 
 // Run stops each container, and prints its name as it was given.
 func (c *stopCmd) Run(a *app) error {
-	return eachContainer(a, c.Names, c.Ignore, func(e *run.Engine, name string) error { return e.Stop(a.ctx, name, seconds(c.Time)) })
+	h, err := c.halt()
+	if err != nil {
+		return err
+	}
+	return eachContainer(a, c.Names, c.Ignore, func(e *run.Engine, name string) error { return e.Stop(a.ctx, name, h) })
 }
 
 type killCmd struct {

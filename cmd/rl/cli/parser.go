@@ -37,6 +37,7 @@ func newParser(g any, stdio Stdio, options ...kong.Option) (*kong.Kong, error) {
 	options = append(options,
 		kong.Name("rl"), kong.Description(description), kong.NoDefaultHelp(),
 		kong.Writers(stdio.Out, stdio.Err), kong.Exit(func(int) {}),
+		kong.WithHyphenPrefixedParameters(true), // -t -1, as docker takes it
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoExpandSubcommands: true}),
 		kong.ExplicitGroups([]kong.Group{}),
 	)
