@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"rl/run/plan"
 	"rl/run/state"
 	"rl/userns/probe"
 	"rl/userns/sys"
@@ -20,6 +21,7 @@ type Description struct {
 	Record *state.Record
 	Status state.Status
 	Spec   *specs.Spec // nil when it is not kept (--rm)
+	Flags  *plan.Flags // what was asked; nil when it is not kept
 	Dir    string
 	Driver string   // of its root file system, as it was started last; "" with --rootfs
 	Lacked []string // what better drivers lacked, a sentence each
@@ -46,6 +48,10 @@ func (e *Engine) Describe(text string) (*Description, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("container %s: config.json: %w", rec.Name, err)
+	}
+	var asked saved
+	if len(rec.Request) > 0 && json.Unmarshal(rec.Request, &asked) == nil {
+		d.Flags = &asked.Flags
 	}
 	d.driver()
 	d.Count = e.State.Restarts(rec)

@@ -248,7 +248,7 @@ func (m *monitor) setPolicy(data []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ended {
-		return errors.New("the container is not running")
+		return errOver
 	}
 	if err := state.Amend(m.conf.Dir, func(rec *state.Record) { rec.Restart = &r }); err != nil {
 		return err

@@ -53,6 +53,9 @@ func (m *monitor) enter(attr *syscall.SysProcAttr) (*os.File, error) {
 		return nil, nil
 	}
 	dir, err := os.OpenFile(m.group.Dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if errors.Is(err, os.ErrNotExist) { // between two runs an empty one may be swept away
+		return nil, errOver
+	}
 	if err != nil {
 		return nil, fmt.Errorf("enter the container's cgroup: %w", err)
 	}
@@ -107,7 +110,7 @@ func (m *monitor) withCgroup(verb string, do func() error) error {
 	m.mu.Unlock()
 	switch {
 	case !running:
-		return errors.New("the container is not running")
+		return errOver
 	case m.group.Dir == "":
 		return fault.New(m.conf.Cgroup.Remedy, "cannot %s: the container has no cgroup of its own: %s", verb, m.conf.Cgroup.Why)
 	}

@@ -199,7 +199,7 @@ func (m *monitor) beside(attr *syscall.SysProcAttr, argv, env []string, files ..
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ended || !m.running {
-		return 0, errors.New("the container is not running")
+		return 0, errOver
 	}
 	pidfd, err := unix.PidfdOpen(m.init.pid, 0)
 	if err != nil {

@@ -39,24 +39,25 @@ import (
 
 // Record is what is known of a container from its creation on.
 type Record struct {
-	ID      string
-	Name    string
-	Image   string // as the user named it
-	ImageID string `json:",omitempty"`
-	Command []string
-	Layers  []string `json:",omitempty"` // directories of the image's layers it stands on
-	Created time.Time
-	Map     idmap.Map       // the ids its files were written under
-	Helpers bool            // the map needs newuidmap
-	Remove  bool            `json:",omitempty"`
-	Driver  string          `json:",omitempty"` // pinned rootfs driver; see DriverFile
-	Ports   []PublishedPort `json:",omitempty"`
-	Network string          `json:",omitempty"` // the rung of the network ladder
-	Control string          `json:",omitempty"` // the monitor's socket for commands
-	Restart *option.Restart `json:",omitempty"`
-	Health  *health.Check   `json:",omitempty"`
-	Limits  *option.Limits  `json:",omitempty"`
-	Mounts  []Mount         `json:",omitempty"` // binds and volumes
+	ID        string
+	Name      string
+	Image     string // as the user named it
+	ImageID   string `json:",omitempty"`
+	Command   []string
+	Layers    []string `json:",omitempty"` // directories of the image's layers it stands on
+	Created   time.Time
+	Map       idmap.Map       // the ids its files were written under
+	Helpers   bool            // the map needs newuidmap
+	Remove    bool            `json:",omitempty"`
+	Driver    string          `json:",omitempty"` // pinned rootfs driver; see DriverFile
+	Ports     []PublishedPort `json:",omitempty"`
+	Network   string          `json:",omitempty"` // the rung of the network ladder
+	Endpoints []Endpoint      `json:",omitempty"` // where it is in networks
+	Control   string          `json:",omitempty"` // the monitor's socket for commands
+	Restart   *option.Restart `json:",omitempty"`
+	Health    *health.Check   `json:",omitempty"`
+	Limits    *option.Limits  `json:",omitempty"`
+	Mounts    []Mount         `json:",omitempty"` // binds and volumes
 
 	Fresh       bool              `json:",omitempty"` // created and never started
 	Request     json.RawMessage   `json:",omitempty"` // what was asked, to start it again

@@ -3,7 +3,6 @@ package cli
 import (
 	"net/netip"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"rl/oci"
 	"rl/run"
 	"rl/run/health"
-	"rl/run/plan/option"
 	"rl/run/state"
 )
 
@@ -85,21 +83,6 @@ type containerConfig struct {
 	HealthcheckOnFailureAction string           `json:",omitempty"` // podman's
 }
 
-// hostConfig is what docker tells of a container beside its image's part.
-type hostConfig struct {
-	RestartPolicy struct {
-		Name              string
-		MaximumRetryCount int
-	}
-}
-
-type networkSettings struct {
-	Mode  string `json:"NetworkMode"`
-	Ports map[string][]portBinding
-}
-
-type portBinding struct{ HostIp, HostPort string }
-
 func describeContainer(d *run.Description) inspectedContainer {
 	rec := d.Record
 	c := inspectedContainer{ID: rec.ID, Created: rec.Created, Image: rec.ImageID, Name: "/" + rec.Name, Driver: d.Driver, DriverLacked: d.Lacked,
@@ -109,10 +92,9 @@ func describeContainer(d *run.Description) inspectedContainer {
 		State: containerState{Status: stateOf(d.Status), Running: d.Status.Running, Paused: d.Status.Paused, Restarting: d.Status.Again, OOMKilled: d.Status.OOM, Pid: d.Pid, ExitCode: d.Status.Exit,
 			StartedAt: d.Status.Started.UTC(), FinishedAt: d.Status.Finished.UTC(), Health: d.Status.Health},
 		Config:          containerConfig{Tty: rec.Terminal, OpenStdin: rec.Interactive, Cmd: rec.Command, Image: rec.Image, Labels: rec.Labels, StopSignal: rec.StopSignal},
-		NetworkSettings: networkSettings{Mode: rec.Network, Ports: map[string][]portBinding{}}}
-	c.RestartCount, c.HostConfig.RestartPolicy.Name = d.Count, option.RestartNo
-	if r := rec.Restart; r != nil {
-		c.HostConfig.RestartPolicy.Name, c.HostConfig.RestartPolicy.MaximumRetryCount = r.Policy, r.Max
+		HostConfig: hostConfigOf(d), NetworkSettings: networkSettingsOf(d), RestartCount: d.Count}
+	if f := d.Flags; f != nil {
+		c.Config.User = f.UserText
 	}
 	if h := rec.Health; h != nil {
 		c.Config.Healthcheck, c.Config.HealthcheckOnFailureAction = &h.Healthcheck, h.OnFailure
@@ -122,10 +104,6 @@ func describeContainer(d *run.Description) inspectedContainer {
 	}
 	if len(rec.Command) > 0 {
 		c.Path, c.Args = rec.Command[0], rec.Command[1:]
-	}
-	for _, p := range spread(rec.Ports) {
-		key := strconv.Itoa(int(p.ContainerPort)) + "/" + p.Proto
-		c.NetworkSettings.Ports[key] = append(c.NetworkSettings.Ports[key], portBinding{hostAddress(p.HostIP), strconv.Itoa(int(p.HostPort))})
 	}
 	if s := d.Spec; s != nil {
 		c.Config.Hostname = s.Hostname
