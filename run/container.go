@@ -553,25 +553,6 @@ func (p *preparation) config() *monitor.Config {
 	return c
 }
 
-// writeSpec keeps the plan beside the container while that starts, with the files
-// that it names: a bundle that other runtimes could run, and hooks read. A container that is
-// removed at its end has no other use for it.
-func (p *preparation) writeSpec() error {
-	if p.Flags.Remove && p.plan.Spec.Hooks == nil {
-		return nil
-	}
-	if !p.plan.OnDisk {
-		if err := p.writeFiles(); err != nil {
-			return err
-		}
-	}
-	data, err := json.MarshalIndent(p.plan.Spec, "", "  ")
-	if err != nil {
-		return err
-	}
-	return sys.Replace(filepath.Join(p.cont.Dir, "config.json"), data, 0o600)
-}
-
 func (p *preparation) writeFiles() error {
 	if err := os.MkdirAll(filepath.Join(p.cont.Dir, "files"), 0o755); err != nil {
 		return err
