@@ -3,6 +3,7 @@ package carry
 import (
 	"archive/tar"
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,6 +124,72 @@ func TestHostileTar(t *testing.T) {
 			}
 			if st, err := os.Lstat(filepath.Join(dir, "s")); err == nil && st.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
 				t.Errorf("set-id bits: %v", st.Mode())
+			}
+		})
+	}
+}
+
+// TestHardLinkTurned: a container that shares the directory which a copy goes to turns directories
+// of it into links while the copy goes on; hard links must not go through these, either end.
+func TestHardLinkTurned(t *testing.T) {
+	linked := map[string]string{paxLinked: "1"}
+	for turned, next := range map[string]*tar.Header{
+		"from": {Name: "it/h", Typeflag: tar.TypeLink, Linkname: "it/from/secret"},
+		"to":   {Name: "it/to/planted", Typeflag: tar.TypeLink, Linkname: "it/from/secret"},
+	} {
+		t.Run(turned, func(t *testing.T) {
+			home := t.TempDir()
+			at := func(name string) string { return filepath.Join(home, name) }
+			for _, err := range []error{os.MkdirAll(at("shared"), 0o755), os.Mkdir(at("private"), 0o700), os.WriteFile(at("private/secret"), []byte("mine"), 0o600)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			top, err := os.OpenRoot(home)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer top.Close()
+			r, w := io.Pipe()
+			done := make(chan error, 1)
+			go func() {
+				u := &Unpacker{Top: top, Name: "shared", Note: func(string) {}}
+				done <- u.Unpack(r)
+				r.Close()
+			}()
+			out := tar.NewWriter(w)
+			entry := func(h *tar.Header) {
+				if h.Typeflag == tar.TypeReg {
+					h.Size = 4
+				}
+				out.WriteHeader(h) // fails when the reader has refused what came
+				if h.Size > 0 {
+					out.Write([]byte("evil"))
+				}
+				out.Flush() // taken by who looks for the next entry
+			}
+			entry(&tar.Header{Name: "it/from/secret", Typeflag: tar.TypeReg, Mode: 0o644, PAXRecords: linked, Format: tar.FormatPAX})
+			entry(&tar.Header{Name: "it/to/", Typeflag: tar.TypeDir, Mode: 0o755})
+			entry(&tar.Header{Name: "it/to/x", Typeflag: tar.TypeReg, Mode: 0o644})
+			for _, err := range []error{os.Rename(at("shared/"+turned), at("shared/aside")), os.Symlink("../private", at("shared/"+turned))} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			next.Mode = 0o644
+			entry(next)
+			out.Close()
+			w.Close()
+			t.Log(<-done) // an error is as good
+			secret, err := os.Stat(at("private/secret"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h, err := os.Lstat(at("shared/h")); err == nil && os.SameFile(h, secret) {
+				t.Error("the secret has a name in the shared directory")
+			}
+			if _, err := os.Lstat(at("private/planted")); err == nil {
+				t.Error("a file was planted in the private directory")
 			}
 		})
 	}

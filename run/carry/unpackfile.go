@@ -85,7 +85,7 @@ func (u *Unpacker) link(dir *level, name string, h *tar.Header) error {
 		return err
 	}
 	if u.Root == nil {
-		return u.Top.Link(old, path.Join(u.below(dir), name))
+		return u.linkHere(dir, name, parts)
 	}
 	root := inside{u.Root}
 	from, _, err := root.resolve(path.Join(u.At, path.Dir(old)), true)
@@ -95,16 +95,28 @@ func (u *Unpacker) link(dir *level, name string, h *tar.Header) error {
 	return u.Root.Link(path.Join(from, path.Base(old)), path.Join(dir.at, name))
 }
 
-// below is where an open directory is in Top.
-func (u *Unpacker) below(dir *level) string {
-	name := ""
-	for _, l := range u.stack[1:] {
-		name = path.Join(name, l.name)
-		if l == dir {
-			break
+// linkHere makes it on the host, by directories that are open, one name at a time. A path
+// from Top would lead through links that a container which shares a directory below Top has
+// made since.
+func (u *Unpacker) linkHere(dir *level, name string, old []string) error {
+	from := &level{Root: u.Top}
+	last := len(old) - 1
+	for _, part := range old[:last] {
+		next, err := from.OpenRoot(part)
+		if from.Root != u.Top {
+			from.Close()
 		}
+		if err != nil {
+			return err
+		}
+		from = &level{Root: next}
 	}
-	return name
+	if from.Root != u.Top {
+		defer from.Close()
+	}
+	return from.at2(func(there int) error {
+		return dir.at2(func(here int) error { return unix.Linkat(there, old[last], here, name, 0) })
+	})
 }
 
 // at2 calls something with the directory as a descriptor, for what os.Root lacks.
