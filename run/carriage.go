@@ -207,6 +207,7 @@ func (e *Engine) rootOf(rec *state.Record, op carry.Op) (*carry.Root, error) {
 		if m.Type == "bind" && !strings.HasPrefix(m.Destination, "/dev/") && !strings.HasPrefix(m.Source, dir+"/files/") {
 			b := carry.Bind{Source: m.Source, Target: m.Destination}
 			if v := rec.VolumeAt(m.Destination); v != nil {
+				b.Source, b.Subpath = e.Volumes().Data(v.Name), v.Subpath
 				b.Volume, b.Fill = e.Volumes().Dir(v.Name), v.Subpath == "" && r.Plain == "" && !slices.Contains(v.Options, "nocopy")
 			}
 			for _, o := range m.Options {

@@ -84,6 +84,7 @@ type Root struct {
 // Bind is a directory or file of the host's, in the container.
 type Bind struct {
 	Source, Target string
+	Subpath        string // not "": what is mounted is this part of Source, out of which no link leads
 	ReadOnly       bool
 	Volume         string // directory of the volume that Source is in, "" for none
 	Fill           bool   // it is to have what the image has there, if it is empty

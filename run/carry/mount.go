@@ -7,12 +7,14 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"rl/run/rootfs"
 	"rl/run/volume"
 	"rl/userns/sys"
+	"rl/userns/sys/raw"
 )
 
 // mount puts together the root file system of a container that does not run, in
@@ -35,9 +37,14 @@ func (r *Root) mount(note func(string)) (dir string, unmount func() error, err e
 	if err != nil {
 		return "", nil, errors.Join(err, unmount())
 	}
+	for _, b := range r.Binds { // before anything covers what the image has there
+		if err == nil {
+			err = b.fill(target)
+		}
+	}
 	for _, b := range r.Binds {
 		if err == nil {
-			err = b.mount(inside{root}, target, note)
+			err = b.mount(inside{root}, note)
 		}
 	}
 	root.Close()
@@ -50,36 +57,79 @@ func (r *Root) mount(note func(string)) (dir string, unmount func() error, err e
 	return target, unmount, nil
 }
 
-// mount shows a directory or file of the host's inside. Nothing of the container
-// runs that could turn a link meanwhile.
-func (b Bind) mount(root inside, target string, note func(string)) error {
-	st, err := os.Stat(b.Source)
+// fill gives a volume what the image has at its place.
+func (b Bind) fill(target string) error {
+	if b.Volume == "" {
+		return nil
+	}
+	var err error
+	if b.Fill {
+		err = volume.FillFrom(b.Volume, target, b.Target)
+	} else {
+		err = volume.Fill(b.Volume, "")
+	}
+	if err != nil {
+		return fmt.Errorf("fill the volume at %s: %w", Quote(b.Target), err)
+	}
+	return nil
+}
+
+// mount shows a directory or file of the host's inside. Other containers may share what is
+// mounted already, and volumes, and turn links there meanwhile: both ends are held by a descriptor.
+func (b Bind) mount(root inside, note func(string)) error {
+	source, isDir, err := b.open()
 	if errors.Is(err, fs.ErrNotExist) {
-		note(fmt.Sprintf("%s is not seen at %s: it is gone", Quote(b.Source), Quote(b.Target)))
+		note(fmt.Sprintf("%s is not seen at %s: it is gone", Quote(filepath.Join(b.Source, b.Subpath)), Quote(b.Target)))
 		return nil
 	}
 	if err != nil {
 		return failed("bind", b.Target, err)
 	}
-	at, err := root.point(b.Target, st.IsDir())
+	defer unix.Close(source)
+	at, err := root.point(b.Target, isDir)
 	if err != nil {
 		return failed("make the mount point", b.Target, err)
 	}
-	on := filepath.Join(target, at)
-	if b.Volume != "" {
-		from := ""
-		if b.Fill {
-			from = on + "/."
-		}
-		if err := volume.Fill(b.Volume, from); err != nil {
-			return fmt.Errorf("fill the volume at %s: %w", Quote(b.Target), err)
-		}
+	on, err := root.OpenFile(at, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return failed("open the mount point", b.Target, err)
 	}
-	if err := sys.Mount(b.Source, on, "", unix.MS_BIND|unix.MS_REC, ""); err != nil || !b.ReadOnly {
+	defer on.Close()
+	if err := sys.Mount(descriptor(source), descriptor(int(on.Fd())), "", unix.MS_BIND|unix.MS_REC, ""); err != nil || !b.ReadOnly {
 		return err
 	}
-	return readOnly(on, unix.AT_RECURSIVE)
+	there, err := root.OpenFile(at, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return failed("open what is mounted at", b.Target, err)
+	}
+	defer there.Close()
+	return readOnly(descriptor(int(there.Fd())), unix.AT_RECURSIVE)
 }
+
+// open opens what is mounted. Programs of containers wrote what is in a volume: no link
+// leads out of that.
+func (b Bind) open() (fd int, isDir bool, err error) {
+	if fd, err = unix.Open(b.Source, unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+		return -1, false, err
+	}
+	if b.Subpath != "" {
+		volume := fd
+		fd, err = raw.OpenIn(volume, b.Subpath, unix.O_PATH|unix.O_CLOEXEC)
+		unix.Close(volume)
+		if err != nil {
+			return -1, false, err
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return -1, false, err
+	}
+	return fd, st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
+}
+
+// descriptor is a path that leads to an open file, whatever has its name now.
+func descriptor(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // point finds where something can be mounted, and makes what is missing of it, as
 // the start of the container will.

@@ -5,37 +5,18 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"rl/run/rootfs"
 	"rl/run/state"
 	"rl/run/volume"
 )
 
-// fill gives a volume what the image has at its place. That is resolved inside the root
-// file system: a link of the image leads nowhere else.
+// fill gives a volume what the image has at its place.
 func fill(root string, v Volume) error {
 	if !v.Fill {
 		return volume.Fill(v.Dir, "")
 	}
-	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(dir)
-	fd, err := unix.Openat2(dir, strings.TrimPrefix(filepath.Clean(v.Target), "/"), &unix.OpenHow{
-		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return volume.Fill(v.Dir, "")
-	}
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return volume.Fill(v.Dir, "/proc/self/fd/"+strconv.Itoa(fd)+"/.")
+	return volume.FillFrom(v.Dir, root, v.Target)
 }
 
 // removeVolumes takes the anonymous volumes of a container that ends along with it. What

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +40,27 @@ func Fill(dir, source string) error {
 		return err
 	}
 	return fill(dir, source)
+}
+
+// FillFrom is Fill with what the root file system at root has at a place. That is resolved
+// inside of it: a link of the image leads nowhere else.
+func FillFrom(dir, root, at string) error {
+	top, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(top)
+	fd, err := unix.Openat2(top, strings.TrimPrefix(filepath.Clean(at), "/"), &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return Fill(dir, "")
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return Fill(dir, "/proc/self/fd/"+strconv.Itoa(fd)+"/.")
 }
 
 func fill(dir, source string) error {
