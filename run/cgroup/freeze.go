@@ -75,16 +75,20 @@ func (g Group) Remove() error {
 	if err == nil || err == unix.ENOENT {
 		return nil
 	}
-	if g.populated() {
-		if err := g.Kill(); err != nil {
-			return fmt.Errorf("end what is left of the container: %w", err)
+	for range 4 { // a program of rl exec may be born here at the last moment
+		if g.populated() {
+			if err := g.Kill(); err != nil {
+				return fmt.Errorf("end what is left of the container: %w", err)
+			}
+			g.until(func() bool { return !g.populated() })
 		}
-		g.until(func() bool { return !g.populated() })
+		if err := prune(g.Dir); err == nil || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if !errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("remove the container's cgroup: %w", err)
+		}
 	}
-	if err := prune(g.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the container's cgroup: %w", err)
-	}
-	return nil
+	return errors.New("remove the container's cgroup: there are processes in it again and again")
 }
 
 // prune removes a cgroup and those below it, which are directories; its files go with it.

@@ -83,6 +83,11 @@ func (g Group) begin(w Want) error {
 // Renew has another first process in the cgroup, which the one before left empty: a
 // sweeper of another store may have taken it for litter, and then it is made again.
 func (g Group) Renew(list []Setting, remedy string, init int) (err error) {
+	if g.Frozen() { // somebody paused it at the last moment of the run before
+		if err := g.Thaw(); err != nil {
+			return err
+		}
+	}
 	for range 4 {
 		err = g.Add(init)
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENODEV) {

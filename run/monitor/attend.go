@@ -51,6 +51,9 @@ func (m *monitor) attend() error {
 			return m.exit(code, ends)
 		}
 		m.conf.Journal.Add(ends...)
+		if m.group.Frozen() { // it was killed while it was paused, which the next run is not
+			m.group.Thaw()
+		}
 		m.poststop()
 		if code, ok := m.rerun(wait); !ok {
 			return m.exit(code, nil)

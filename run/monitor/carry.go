@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"rl/run/carry"
 	"rl/userns/stage"
 )
@@ -16,13 +18,18 @@ func (m *monitor) carry(files []*os.File) error {
 	if len(files) != 3 {
 		return errors.New("carry: two streams and a socket are wanted")
 	}
+	first, err := m.first()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(first)
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
 	pid, err := m.beside(new(syscall.SysProcAttr), stage.Argv(carry.Stage, carry.Join), stage.Env(carry.Stage),
-		files[0].Fd(), files[1].Fd(), null.Fd(), null.Fd(), files[2].Fd())
+		files[0].Fd(), files[1].Fd(), null.Fd(), null.Fd(), files[2].Fd(), uintptr(first))
 	if err != nil {
 		return err
 	}

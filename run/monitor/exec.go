@@ -73,6 +73,8 @@ func set(env []string, kv string) []string {
 	return slices.Delete(env, at, at+1)
 }
 
+var errFrozen = fault.New("`rl unpause` lets it go on", "the container is paused, unpause the container before exec")
+
 // exec runs a program for whoever is at the other end of s, until it ends. An error
 // means that it was not begun.
 func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
@@ -84,7 +86,7 @@ func (m *monitor) exec(s *sys.Socket, data []byte, files []*os.File) error {
 		return errors.New("exec: a program and three streams are wanted")
 	}
 	if m.group.Frozen() {
-		return fault.New("`rl unpause` lets it go on", "the container is paused, unpause the container before exec")
+		return errFrozen
 	}
 	id, line := execID(), strings.Join(e.Args, " ")
 	return m.execute(&e, files, func(p process, msg []byte, files []*os.File) {
@@ -170,14 +172,26 @@ func (m *monitor) execute(e *Exec, files []*os.File, hear func(p process, msg []
 	}
 }
 
-// joiner starts the process that enters the container, and is in its cgroup from the beginning.
+// joiner starts the process that enters the container, and is in its cgroup from the beginning. Nobody
+// pauses that meanwhile: the process would stop before it executes anything, and who forks waits for that.
 func (m *monitor) joiner(stdio []*os.File) (p process, err error) {
+	first, err := m.first()
+	if err != nil {
+		return p, err
+	}
+	defer unix.Close(first)
 	ours, theirs, err := sys.Socketpair()
 	if err != nil {
 		return p, err
 	}
 	defer theirs.Close()
 	attr := new(syscall.SysProcAttr)
+	m.limits.Lock()
+	defer m.limits.Unlock()
+	if m.group.Frozen() {
+		ours.Close()
+		return p, errFrozen
+	}
 	into, err := m.enter(attr)
 	if err != nil {
 		ours.Close()
@@ -185,7 +199,7 @@ func (m *monitor) joiner(stdio []*os.File) (p process, err error) {
 	}
 	defer into.Close()
 	pid, err := m.beside(attr, stage.Argv(inside.Stage), stage.Env(inside.Stage, stage.OneProcessor, "GOGC=off"),
-		stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd(), uintptr(theirs.Fd()))
+		stdio[0].Fd(), stdio[1].Fd(), stdio[2].Fd(), uintptr(theirs.Fd()), uintptr(first))
 	if err != nil {
 		ours.Close()
 		return p, err
@@ -193,26 +207,18 @@ func (m *monitor) joiner(stdio []*os.File) (p process, err error) {
 	return process{pid: pid, socket: ours}, nil
 }
 
-// beside starts a process of rl that is to enter the running container: after the files it has a
-// pidfd of the container's first process.
+// beside starts a process of rl that is to enter the running container, by a pidfd of its first
+// process, the last of the files. It is done without monitor.mu: a container that may write to its
+// cgroup can freeze itself, and with that the new process before it executes anything; it must be
+// possible to kill it then.
 func (m *monitor) beside(attr *syscall.SysProcAttr, argv, env []string, files ...uintptr) (pid int, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.ended || !m.running {
-		return 0, errOver
-	}
-	pidfd, err := unix.PidfdOpen(m.init.pid, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(pidfd)
 	exe, err := sys.Executable()
 	if err != nil {
 		return 0, fmt.Errorf("open rl's own executable: %w", err)
 	}
 	defer exe.Close()
 	fork := func() (int, error) {
-		return syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), argv, &syscall.ProcAttr{Env: env, Files: append(files, uintptr(pidfd)), Sys: attr})
+		return syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), argv, &syscall.ProcAttr{Env: env, Files: files, Sys: attr})
 	}
 	pid, err = fork()
 	if err == unix.ENOSYS && attr.UseCgroupFD { // before Linux 5.7, and where a filter forbids clone3
@@ -222,4 +228,14 @@ func (m *monitor) beside(attr *syscall.SysProcAttr, argv, env []string, files ..
 		}
 	}
 	return pid, err
+}
+
+// first is a pidfd of the container's first process.
+func (m *monitor) first() (pidfd int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended || !m.running {
+		return -1, errOver
+	}
+	return unix.PidfdOpen(m.init.pid, 0)
 }

@@ -100,9 +100,12 @@ func (m *monitor) examine(run chan struct{}) (r health.Report, err error) {
 	if m.group.Frozen() {
 		return r, errPaused
 	}
-	res := m.probe(run)
-	if m.group.Frozen() { // it could not answer
-		return r, errPaused
+	res, err := m.probe(run)
+	if err == nil && m.group.Frozen() { // it could not answer
+		err = errPaused
+	}
+	if err != nil {
+		return r, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -50,13 +50,14 @@ func (p *prober) over() {
 	p.entering, p.program = 0, 0
 }
 
-// probe runs the check's program once. It ends with the run it belongs to.
-func (m *monitor) probe(run chan struct{}) health.Result {
+// probe runs the check's program once. It ends with the run it belongs to. The one error is
+// that the container was paused before the program was begun.
+func (m *monitor) probe(run chan struct{}) (res health.Result, err error) {
 	c := m.conf.Health
-	res := health.Result{Start: time.Now().UTC(), ExitCode: -1}
-	fail := func(err error) health.Result {
+	res = health.Result{Start: time.Now().UTC(), ExitCode: -1}
+	fail := func(err error) (health.Result, error) {
 		res.End, res.Output = time.Now().UTC(), err.Error()
-		return res
+		return res, nil
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -114,13 +115,16 @@ func (m *monitor) probe(run chan struct{}) health.Result {
 	res.Output = <-output
 	r.Close()
 	res.End = time.Now().UTC()
+	if errors.Is(err, errFrozen) {
+		return res, errPaused
+	}
 	if late.Load() {
 		text := fmt.Sprintf("Health check exceeded timeout (%v)", c.Timeout)
 		if res.Output != "" {
 			text += ": " + res.Output
 		}
 		res.ExitCode, res.Output = -1, text
-		return res
+		return res, nil
 	}
 	if err = errors.Join(err, refused); err != nil {
 		res.ExitCode, res.Output = -1, err.Error()
@@ -135,7 +139,7 @@ func (m *monitor) probe(run chan struct{}) health.Result {
 		case <-time.After(patience):
 		}
 	}
-	return res
+	return res, nil
 }
 
 // gather reads what a probe writes, and keeps the beginning.
