@@ -289,6 +289,7 @@ func (p *preparation) create() error {
 	p.rec.Layers = p.lowers
 	p.rec.Network, p.rec.Control = p.network, p.conn.control
 	p.rec.Endpoints = endpoints(p.net, p.network)
+	p.rec.Exposed = p.exposed()
 	p.rec.Command = p.plan.Spec.Process.Args
 	p.rec.Terminal, p.rec.Interactive = p.Flags.Terminal, p.Flags.Interactive
 	p.rec.StopSignal, p.rec.StopTimeout = p.plan.StopSignal, p.Flags.StopTimeout

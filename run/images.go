@@ -3,9 +3,12 @@ package run
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"slices"
 
 	"rl/oci"
 	"rl/oci/ref"
+	"rl/run/state"
 	"rl/userns/sys/fault"
 )
 
@@ -27,6 +30,34 @@ func (e *Engine) Lookup(text string) (*oci.Image, error) {
 		return nil, fault.New("`rl images` lists what there is", "no such image: %s: %w", text, oci.ErrNotFound)
 	}
 	return img, err
+}
+
+// StandsOn gives the test whether a container was made of an image, or of one that was made
+// of it; none passes where there is no such image.
+func (e *Engine) StandsOn(text string) func(*state.Record) bool {
+	img, err := e.Lookup(text)
+	if err != nil {
+		return func(*state.Record) bool { return false }
+	}
+	var below []string // the topmost layer first, as in a record
+	for _, id := range slices.Backward(img.Config.RootFS.DiffIDs) {
+		below = append(below, id.Algorithm().String()+"-"+id.Encoded()) // as the store calls them
+	}
+	return func(rec *state.Record) bool {
+		if rec.ImageID == img.ID.String() {
+			return true
+		}
+		from := len(rec.Layers) - len(below)
+		if from <= 0 || len(below) == 0 { // of two with the same layers nobody knows which was first
+			return false
+		}
+		for i, dir := range rec.Layers[from:] {
+			if filepath.Base(filepath.Dir(dir)) != below[i] {
+				return false
+			}
+		}
+		return true
+	}
 }
 
 // Removed is what RemoveImage did.

@@ -6,6 +6,7 @@ import (
 
 	"rl/run/monitor"
 	"rl/run/network"
+	"rl/run/plan"
 	"rl/run/state"
 	"rl/userns/probe"
 	"rl/userns/sys/fault"
@@ -161,6 +162,32 @@ func (e *Engine) DisconnectNetwork(text, container string) error {
 		e.tellNetwork(n, "disconnect", "container", rec.ID)
 	}
 	return err
+}
+
+// exposed are the ports that the container exposes, where it has a network to have them in.
+func (p *preparation) exposed() []string {
+	if !connected(p.network) {
+		return nil
+	}
+	return plan.Exposed(p.image, &p.Flags)
+}
+
+// LiveNetworks are the names of the user-defined networks that each running container is in
+// now, by the container's id. What cannot be read is left out.
+func (e *Engine) LiveNetworks() map[string][]string {
+	live := map[string][]string{}
+	s, err := e.networks()
+	if err != nil {
+		return live
+	}
+	all, _ := s.List()
+	for _, n := range all {
+		members, _ := s.Members(n)
+		for _, m := range members {
+			live[m.ID] = append(live[m.ID], n.Name)
+		}
+	}
+	return live
 }
 
 // connectable finds a running container that has a network of rl's.

@@ -2,6 +2,8 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -67,6 +69,23 @@ func (n *Net) exposed(image *v1.ImageConfig, f *Flags) []option.Port {
 		list = append(list, ports...)
 	}
 	return append(list, f.Expose...)
+}
+
+// Exposed are the ports that the image and --expose name, as they are written, which may be
+// ranges: what is shown of them. More than anybody means is left out.
+func Exposed(image *v1.ImageConfig, f *Flags) (list []string) {
+	const most = 64
+	for _, s := range sorted(image.ExposedPorts) {
+		if _, err := option.ParseExpose(s); err == nil && len(list) < most {
+			list = append(list, s)
+		}
+	}
+	for _, p := range f.Expose {
+		if s := strconv.Itoa(int(p.Port)) + "/" + p.Proto; len(list) < 2*most && !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // meet tells whether two sockets of one port could not both be bound.

@@ -51,6 +51,7 @@ type Record struct {
 	Remove    bool            `json:",omitempty"`
 	Driver    string          `json:",omitempty"` // pinned rootfs driver; see DriverFile
 	Ports     []PublishedPort `json:",omitempty"`
+	Exposed   []string        `json:",omitempty"` // ports, the image's and those of --expose
 	Network   string          `json:",omitempty"` // the rung of the network ladder
 	Endpoints []Endpoint      `json:",omitempty"` // where it is in networks
 	Control   string          `json:",omitempty"` // the monitor's socket for commands

@@ -60,9 +60,17 @@ func format[T any](w io.Writer, text string, rows []T) error {
 	return errors.Join(tw.Flush(), out.Flush())
 }
 
+// heads are what stands above columns; a label's is the last part of its name, as docker has it.
+type heads map[string]string
+
+// Label is the head of the column of a label.
+func (heads) Label(name string) string {
+	return strings.NewReplacer("-", " ", "_", " ").Replace(name[strings.LastIndexByte(name, '.')+1:])
+}
+
 // headings maps each field to its name as a column's head, or to its tag "head".
-func headings(t reflect.Type) map[string]string {
-	m := map[string]string{}
+func headings(t reflect.Type) heads {
+	m := heads{}
 	for i := range t.NumField() {
 		name := t.Field(i).Name
 		m[name] = strings.ToUpper(name)

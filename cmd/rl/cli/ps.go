@@ -3,19 +3,18 @@ package cli
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"rl/run/health"
 	"rl/run/state"
-	"rl/userns/sys/fault"
 )
 
 type psCmd struct {
 	All     bool     `short:"a" help:"Show those that have ended, too."`
-	Filter  []string `short:"f" sep:"none" placeholder:"KEY=VALUE" help:"Only those with this ancestor, exited, health, id, label, name, network, status or volume."`
+	Filter  []string `short:"f" sep:"none" placeholder:"KEY=VALUE" help:"Only those with this ancestor, exited, expose, health, id, label, name, network, publish, status or volume, or created before or since another."`
 	Format  string   `placeholder:"TEMPLATE" help:"json, or a Go template over the columns' names."`
 	Last    int      `short:"n" default:"-1" placeholder:"N" help:"Only the N that were created last, ended ones included."`
 	Latest  bool     `short:"l" help:"Only the one that was created last."`
@@ -40,7 +39,14 @@ type psRow struct {
 	Mounts       string
 	LocalVolumes string `head:"LOCAL VOLUMES"`
 	Size         string
+	Platform     string
+	HealthStatus string `head:"HEALTH STATUS"`
+
+	labels map[string]string
 }
+
+// Label is one of the labels, for templates.
+func (r psRow) Label(name string) string { return r.labels[name] }
 
 // Run lists the containers, the newest first.
 func (c *psCmd) Run(a *app) error {
@@ -48,7 +54,7 @@ func (c *psCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	want, err := c.filters()
+	want, err := newPsFilter(e, c.Filter)
 	if err != nil {
 		return err
 	}
@@ -61,15 +67,17 @@ func (c *psCmd) Run(a *app) error {
 	if c.Latest {
 		last = 1
 	}
-	all := c.All || last > 0 || slices.ContainsFunc(c.Filter, func(f string) bool {
-		return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=")
-	})
+	all := c.All || last > 0 || want.ended
 	if last > 0 && len(c.Filter) == 0 {
 		list = list[:min(last, len(list))]
 	}
 	statuses, err := e.State.Statuses(list)
 	if err != nil {
 		a.notice(err.Error())
+	}
+	var live map[string][]string // who is in which network now, which few ask
+	if c.Format == "json" || strings.Contains(c.Format, ".Networks") {
+		live = e.LiveNetworks()
 	}
 	var rows []psRow
 	var shown []*state.Record
@@ -78,8 +86,8 @@ func (c *psCmd) Run(a *app) error {
 			break
 		}
 		s := statuses[i]
-		if (all || s.Running) && want(rec, s) {
-			rows, shown = append(rows, c.row(rec, s)), append(shown, rec)
+		if (all || s.Running) && want.likes(rec, s) {
+			rows, shown = append(rows, c.row(rec, s, live)), append(shown, rec)
 		}
 	}
 	if c.Size || strings.Contains(c.Format, ".Size") {
@@ -103,14 +111,18 @@ func (c *psCmd) cut(id string) string {
 	return short(id)
 }
 
-func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
+func (c *psCmd) row(rec *state.Record, s state.Status, live map[string][]string) psRow {
 	command := strings.Join(rec.Command, " ")
 	if r := []rune(command); !c.NoTrunc && len(r) > 20 {
 		command = string(r[:19]) + "…"
 	}
 	row := psRow{ID: c.cut(rec.ID), Image: rec.Image, Command: strconv.Quote(command), CreatedAt: rec.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
-		RunningFor: since(rec.Created), State: stateOf(s), Names: rec.Name, Labels: joinPairs(rec.Labels), Networks: rec.Network,
-		Mounts: c.mounts(rec), LocalVolumes: strconv.Itoa(localVolumes(rec))}
+		RunningFor: since(rec.Created), State: stateOf(s), Names: rec.Name, Labels: joinPairs(rec.Labels), Networks: strings.Join(networksOf(rec, s, live), ","),
+		Mounts: c.mounts(rec), LocalVolumes: strconv.Itoa(localVolumes(rec)),
+		Size: "0B", Platform: "linux/" + runtime.GOARCH, labels: rec.Labels}
+	if s.Health != nil {
+		row.HealthStatus = s.Health.Status
+	}
 	switch {
 	case rec.Fresh:
 		row.State, row.Status = "created", "Created"
@@ -126,7 +138,7 @@ func (c *psCmd) row(rec *state.Record, s state.Status) psRow {
 		case s.Health != nil:
 			row.Status += " (" + s.Health.Status + ")"
 		}
-		row.Ports = portList(rec.Ports)
+		row.Ports = portColumn(shownPorts(rec))
 	default:
 		row.Status = fmt.Sprintf("Exited (%d) %s", s.Exit, since(s.Finished))
 	}
@@ -168,15 +180,6 @@ func stateOf(s state.Status) string {
 	return "exited"
 }
 
-// portList is docker's column PORTS.
-func portList(ports []state.PublishedPort) string {
-	var list []string
-	for _, p := range spread(ports) {
-		list = append(list, fmt.Sprintf("%s->%d/%s", netip.AddrPortFrom(p.HostIP, p.HostPort), p.ContainerPort, p.Proto))
-	}
-	return strings.Join(list, ", ")
-}
-
 func (c *psCmd) print(a *app, rows []psRow) error {
 	if c.Quiet && c.Format == "" {
 		for _, r := range rows {
@@ -198,56 +201,4 @@ func (c *psCmd) print(a *app, rows []psRow) error {
 		}
 	}
 	return table(a.Out, lines)
-}
-
-// filters makes one condition of all: values of one key are alternatives.
-func (c *psCmd) filters() (func(*state.Record, state.Status) bool, error) {
-	values := map[string][]string{}
-	for _, f := range c.Filter {
-		key, value, ok := strings.Cut(f, "=")
-		switch key {
-		case "health":
-			if !slices.Contains([]string{health.None, health.Starting, health.Healthy, health.Unhealthy}, value) {
-				return nil, fault.New("write starting, healthy, unhealthy or none", "invalid filter %q", f)
-			}
-		case "ancestor", "exited", "id", "label", "name", "network", "status", "volume":
-		default:
-			ok = false
-		}
-		if !ok {
-			return nil, fault.New("filters are ancestor, exited, health, id, label, name, network, status and volume, as in name=web", "invalid filter %q", f)
-		}
-		values[key] = append(values[key], value)
-	}
-	return func(rec *state.Record, s state.Status) bool {
-		for key, list := range values {
-			if !slices.ContainsFunc(list, func(v string) bool { return matches(key, v, rec, s) }) {
-				return false
-			}
-		}
-		return true
-	}, nil
-}
-
-func matches(key, v string, rec *state.Record, s state.Status) bool {
-	switch key {
-	case "ancestor":
-		return rec.Image == v || strings.TrimSuffix(rec.Image, ":latest") == v || strings.HasPrefix(strings.TrimPrefix(rec.ImageID, "sha256:"), v)
-	case "exited":
-		return !s.Running && !rec.Fresh && strconv.Itoa(s.Exit) == v
-	case "health":
-		return s.Health == nil && v == health.None || s.Health != nil && s.Health.Status == v
-	case "id":
-		return strings.HasPrefix(rec.ID, v)
-	case "label":
-		return hasLabel(rec.Labels, v)
-	case "name":
-		return strings.Contains(rec.Name, v)
-	case "volume":
-		return slices.ContainsFunc(rec.Mounts, func(m state.Mount) bool { return m.Name == v || m.Target == v || m.Name == "" && m.Source == v })
-	case "network":
-		return rec.Network == v
-	default:
-		return stateOf(s) == v && !rec.Fresh || rec.Fresh && v == "created"
-	}
 }

@@ -127,7 +127,7 @@ func (c *systemDfCmd) each(a *app, u *run.Usage) error {
 	}
 	containers := [][]string{{"CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES"}}
 	for _, x := range u.Containers {
-		row := (&psCmd{}).row(x.Record, x.Status)
+		row := (&psCmd{}).row(x.Record, x.Status, nil)
 		r := dfContainer{row.ID, row.Image, row.Command, row.LocalVolumes, size(x.Size), row.RunningFor, row.Status, row.State, row.Names}
 		all.Containers = append(all.Containers, r)
 		containers = append(containers, []string{r.ID, r.Image, r.Command, r.LocalVolumes, r.Size, r.RunningFor, r.Status, r.Names})
