@@ -19,6 +19,8 @@ type Process struct {
 	UID         uint32 // the host's number
 	CPU         time.Duration
 	Threads     int
+	Started     time.Time
+	Terminal    string // as pts/0; ? is none
 	Command     string
 }
 
@@ -77,7 +79,7 @@ func process(pid int) (p Process, ok bool) {
 	// The name in parentheses may hold anything, a parenthesis too.
 	end := strings.LastIndexByte(string(stat), ')')
 	f := strings.Fields(string(stat)[end+1:])
-	if len(f) < 18 {
+	if len(f) < 20 {
 		return p, false
 	}
 	p.PID, p.UID = pid, st.Uid
@@ -86,10 +88,39 @@ func process(pid int) (p Process, ok bool) {
 	system, _ := strconv.Atoi(f[12])
 	p.CPU = time.Duration(user+system) * time.Second / ticks
 	p.Threads, _ = strconv.Atoi(f[17])
+	terminal, _ := strconv.Atoi(f[4])
+	p.Terminal = terminalName(uint64(terminal))
+	begin, _ := strconv.ParseInt(f[19], 10, 64)
+	p.Started = time.Now().Add(-(uptime() - time.Duration(begin)*time.Second/ticks))
 	args, _ := os.ReadFile(dir + "/cmdline")
 	p.Command = strings.TrimSpace(strings.ReplaceAll(string(args), "\x00", " "))
 	if p.Command == "" {
 		p.Command = "[" + string(stat)[strings.IndexByte(string(stat), '(')+1:end] + "]"
 	}
 	return p, true
+}
+
+// uptime is the clock that processes' starts are counted by.
+func uptime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// terminalName is what ps calls a terminal's device.
+func terminalName(dev uint64) string {
+	major, minor := unix.Major(dev), unix.Minor(dev)
+	switch {
+	case dev == 0:
+		return "?"
+	case major >= 136 && major <= 143: // Unix98 ptys
+		return "pts/" + strconv.Itoa(int(major-136)<<20+int(minor))
+	case major == 4 && minor < 64:
+		return "tty" + strconv.Itoa(int(minor))
+	case major == 4:
+		return "ttyS" + strconv.Itoa(int(minor-64))
+	}
+	return strconv.Itoa(int(major)) + ":" + strconv.Itoa(int(minor))
 }

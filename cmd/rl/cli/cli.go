@@ -166,7 +166,7 @@ func dockerHelp(args []string) []string {
 	if args[0] != "run" && args[0] != "create" && args[0] != "exec" && args[len(args)-1] == "-h" {
 		return append(args[:len(args)-1:len(args)-1], "--help")
 	}
-	return args
+	return psArgs(args)
 }
 
 // usageError makes kong's error one of ours.

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"rl/run/logs"
 	"rl/userns/sys/fault"
@@ -87,20 +86,4 @@ func details(attrs []logs.Attr) string {
 		list = append(list, url.QueryEscape(a.Key)+"="+url.QueryEscape(a.Value))
 	}
 	return strings.Join(list, ",")
-}
-
-// pointInTime reads docker's ways to name one.
-func pointInTime(s string) (time.Time, bool) {
-	if d, err := time.ParseDuration(s); err == nil {
-		return time.Now().Add(-d), true
-	}
-	if sec, err := strconv.ParseFloat(s, 64); err == nil {
-		return time.Unix(0, int64(sec*1e9)), true
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
-			return t, true
-		}
-	}
-	return time.Time{}, false
 }
