@@ -515,7 +515,11 @@ func (p *preparation) hand(facts *plan.Facts) error {
 	p.streams.close()
 	close(p.handed)
 	// The monitor has the lock now; this copy would keep it alive beyond it.
-	return errors.Join(p.cont.Close(), p.writeSpec())
+	err = p.cont.Close()
+	if p.plan.Spec.Hooks == nil { // who reads of hooks has it already, and may have removed it
+		err = errors.Join(err, p.writeSpec())
+	}
+	return err
 }
 
 // target is where the root file system is mounted. As everybody's mount

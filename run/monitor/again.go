@@ -275,16 +275,24 @@ func (m *monitor) standDown() {
 	}()
 }
 
-// nextEnd waits for the end of this run and tells how it was.
+// nextEnd waits for the end of this run and tells how it was. After the last one the
+// container is not running any more: its lock is free.
 func (m *monitor) nextEnd() int {
 	m.mu.Lock()
 	ended := m.again.ended
 	if m.again.between || m.ended {
-		defer m.mu.Unlock()
-		return m.again.last
+		ended = nil
 	}
 	m.mu.Unlock()
-	<-ended
+	if ended != nil {
+		<-ended
+	}
+	m.mu.Lock()
+	last := m.ended
+	m.mu.Unlock()
+	if last {
+		<-m.gone
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.again.last
