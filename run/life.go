@@ -36,11 +36,44 @@ func (e *Engine) running(text string) (*state.Record, error) {
 // it has just ended.
 func ask(rec *state.Record, msg []byte) error {
 	_, err := monitor.Ask(rec.Control, msg)
-	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
+	if nobody(err) {
 		return notRunning(rec)
 	}
 	return err
 }
+
+// nobody tells whether nobody listened.
+func nobody(err error) bool { return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) }
+
+// insist is ask for what ends a container. One that is just being started does not listen yet, and
+// one that is ending not any more: that is waited for. To have ended is no error.
+func (e *Engine) insist(ctx context.Context, rec *state.Record, msg []byte) error {
+	for try := 0; ; try++ {
+		_, err := monitor.Ask(rec.Control, msg)
+		if err == nil || !e.State.Running(rec.ID) {
+			return nil
+		}
+		if !nobody(err) {
+			return err
+		}
+		if try == insistTries {
+			return fault.New("kill its process `rl __monitor`, which ends it", "container %s runs, but nobody listens at %s", rec.Name, rec.Control)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(insistPause):
+		}
+		if now, err := e.State.Read(rec.ID); err == nil { // a start may change where it listens
+			rec = now
+		}
+	}
+}
+
+const (
+	insistTries = 1500
+	insistPause = 20 * time.Millisecond
+)
 
 // Kill sends a running container a signal.
 func (e *Engine) Kill(text string, sig int) error {
@@ -93,7 +126,7 @@ func (e *Engine) Stop(ctx context.Context, text string, h Halt) error {
 		_, err := e.wait(rec)
 		ended <- err
 	}()
-	if err := ask(rec, []byte{monitor.AskSignal, byte(sig), monitor.SignalThaws | monitor.SignalStops}); err != nil && e.State.Running(rec.ID) {
+	if err := e.insist(ctx, rec, []byte{monitor.AskSignal, byte(sig), monitor.SignalThaws | monitor.SignalStops}); err != nil {
 		return err
 	}
 	after := time.After(patience)
@@ -108,7 +141,7 @@ func (e *Engine) Stop(ctx context.Context, text string, h Halt) error {
 		return ctx.Err()
 	case <-after:
 	}
-	if err := ask(rec, []byte{monitor.AskSignal, byte(unix.SIGKILL)}); err != nil && e.State.Running(rec.ID) {
+	if err := e.insist(ctx, rec, []byte{monitor.AskSignal, byte(unix.SIGKILL)}); err != nil {
 		return err
 	}
 	err = <-ended
@@ -172,7 +205,7 @@ func (e *Engine) Remove(text string, force, volumes bool) error {
 			_, err := e.wait(rec)
 			ended <- err
 		}()
-		if err := ask(rec, []byte{monitor.AskSignal, byte(unix.SIGKILL)}); err != nil && e.State.Running(rec.ID) {
+		if err := e.insist(context.Background(), rec, []byte{monitor.AskSignal, byte(unix.SIGKILL)}); err != nil {
 			return err
 		}
 		if err := <-ended; err != nil {
