@@ -143,6 +143,7 @@ func (m *monitor) rerun(wait time.Duration) (code int, ok bool) {
 	if err != nil {
 		m.ended, a.last = true, code
 		m.record(code, false, false)
+		close(a.ended) // some wait for the end of the run that was to be
 		m.notice("the container cannot be started again: " + err.Error())
 		return code, false
 	}
