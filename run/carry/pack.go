@@ -73,7 +73,11 @@ func (p *Packer) add(dir *os.Root, name, as string, info fs.FileInfo) error {
 		if p.linked(h, st) {
 			return p.W.WriteHeader(h)
 		}
-		return p.file(dir, name, h, info)
+		sent, err := p.file(dir, name, h)
+		if !sent { // a further name of it is the first then
+			delete(p.links, inode{st.Dev, st.Ino})
+		}
+		return err
 	case fs.ModeSymlink:
 		to, err := dir.Readlink(name)
 		if err != nil {
@@ -174,19 +178,20 @@ func gone(name string, err error) error {
 	return failed("", name, err)
 }
 
-func (p *Packer) file(dir *os.Root, name string, h *tar.Header, seen fs.FileInfo) error {
+// file adds one with its content, and tells whether it came to that.
+func (p *Packer) file(dir *os.Root, name string, h *tar.Header) (sent bool, err error) {
 	f, err := dir.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return gone(h.Name, err)
+		return false, gone(h.Name, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return failed("", h.Name, err)
+		return false, failed("", h.Name, err)
 	}
-	if !os.SameFile(seen, info) && !info.Mode().IsRegular() {
+	if !info.Mode().IsRegular() { // a pipe may even have the number of the file before
 		p.Note("not copied, as it became something else than a file: " + Quote(h.Name))
-		return nil
+		return false, nil
 	}
 	h.Typeflag, h.Size = tar.TypeReg, info.Size()
 	if p.Flat && h.Mode&0o111 != 0 {
@@ -196,22 +201,22 @@ func (p *Packer) file(dir *os.Root, name string, h *tar.Header, seen fs.FileInfo
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Blocks == 0 && h.Size <= fakedSize {
 		data, err := io.ReadAll(io.LimitReader(f, fakedSize))
 		if err != nil {
-			return failed("read", h.Name, err)
+			return false, failed("read", h.Name, err)
 		}
 		h.Size, from = int64(len(data)), bytes.NewReader(data)
 	}
 	if err := p.W.WriteHeader(h); err != nil {
-		return err
+		return false, err
 	}
 	n, err := io.CopyBuffer(onlyWriter{p.W}, onlyReader{io.LimitReader(from, h.Size)}, p.buf)
 	if err != nil {
-		return failed("copy", h.Name, err)
+		return true, failed("copy", h.Name, err)
 	}
 	if n < h.Size {
 		p.Note(fmt.Sprintf("%s became shorter while it was read: zeros are in the place of its last %d bytes", Quote(h.Name), h.Size-n))
 		_, err = io.CopyN(p.W, zeros{}, h.Size-n)
 	}
-	return err
+	return true, err
 }
 
 // capability notes what the kernel gives those who execute the file.
