@@ -246,6 +246,8 @@ func (m *monitor) setPolicy(data []byte) error {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return err
 	}
+	m.limits.Lock()
+	defer m.limits.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ended {

@@ -59,7 +59,7 @@ type monitor struct {
 	code       atomic.Int32   // its exit status then
 	answers    sync.WaitGroup // of those who wait for that
 
-	limits   sync.Mutex // one at a time changes the cgroup
+	limits   sync.Mutex // one at a time changes the cgroup, or the record; taken before mu
 	mu       sync.Mutex
 	detached bool
 	running  bool  // init has become the workload
