@@ -53,6 +53,7 @@ func (p *preparation) logging() (c logs.Config, err error) {
 		c.Driver = logs.JSONFile
 	}
 	c.Path, c.MaxSize, c.MaxFile = filepath.Join(p.cont.Dir, state.LogFile), l.MaxSize, l.MaxFile
+	c.Compress = l.Compress
 	tag := l.Tag
 	if tag == "" && c.Driver == logs.Journald {
 		tag = "{{.ID}}"

@@ -20,10 +20,12 @@ type jsonFile struct {
 	failed  error  // of a write within one entry
 	now     time.Time
 	written []byte // now, as text
+	zip     bool   // what was rotated is compressed
+	zipper  compressor
 }
 
 func openFile(c Config) (*jsonFile, error) {
-	w := &jsonFile{path: c.Path, max: c.MaxSize, files: max(c.MaxFile, 1)}
+	w := &jsonFile{path: c.Path, max: c.MaxSize, files: max(c.MaxFile, 1), zip: c.Compress}
 	before := `,"attrs":{"`
 	for _, a := range c.Attrs {
 		w.attrs = append(quote(append(w.attrs, before...), []byte(a.Key)), `":"`...)
@@ -102,8 +104,12 @@ func (w *jsonFile) rotate() {
 		}
 		return
 	}
+	w.zipper.stop()
 	for i := w.files - 1; i > 1; i-- {
 		os.Rename(rotated(w.path, i-1), rotated(w.path, i))
+		if w.zip { // each place has what the one before had, and not the other kind besides
+			move(rotated(w.path, i-1)+suffix, rotated(w.path, i)+suffix)
+		}
 	}
 	if os.Rename(w.path, rotated(w.path, 1)) != nil {
 		return
@@ -114,6 +120,17 @@ func (w *jsonFile) rotate() {
 		return
 	}
 	old.Close()
+	if w.zip {
+		os.Remove(rotated(w.path, 1) + suffix)
+		w.zipper.begin(w.path, w.files)
+	}
+}
+
+// move renames a file; where there is none, neither is there one then.
+func move(from, to string) {
+	if errors.Is(os.Rename(from, to), os.ErrNotExist) {
+		os.Remove(to)
+	}
 }
 
 // rotated is the name of a file that was the newest n rotations ago.
@@ -124,4 +141,7 @@ func rotated(path string, n int) string {
 	return path + "." + strconv.Itoa(n)
 }
 
-func (w *jsonFile) Close() error { return w.file.Close() }
+func (w *jsonFile) Close() error {
+	w.zipper.stop()
+	return w.file.Close()
+}

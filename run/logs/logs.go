@@ -37,9 +37,11 @@ type Config struct {
 	Path    string
 	MaxSize int64 // bytes of a file; 0: it grows for ever
 	MaxFile int   // how many files there are then; 0 is 1
-	Attrs   []Attr
-	Fields  []Attr // of each of the journal's entries
-	Socket  string // the journal's; "" is systemd's
+	// Compress has all files but the newest compressed.
+	Compress bool
+	Attrs    []Attr
+	Fields   []Attr // of each of the journal's entries
+	Socket   string // the journal's; "" is systemd's
 }
 
 // Attr is a label, a variable or a tag that goes with each line.

@@ -57,7 +57,7 @@ type reader struct {
 	path    string
 	want    Want
 	each    func(*Entry) error
-	rest    []*os.File // the first is being read
+	rest    []*source // the first is being read
 	entry   Entry
 	half    []byte // of an object
 	lost    bool   // it is too long to be one
@@ -71,15 +71,14 @@ func (r *reader) close() {
 }
 
 // openAll opens all files of a log, oldest first. They are looked for newest first: when one is
-// renamed meanwhile, it is found twice and not missed.
-func openAll(path string) (files []*os.File, err error) {
-	for n := 0; ; n++ {
-		f, err := os.Open(rotated(path, n))
+// renamed meanwhile, it is found twice and not missed. One may be missing: a rotation is between
+// two of its steps, or was killed there.
+func openAll(path string) (files []*source, err error) {
+	for n, missing := 0, 0; missing < 2; n++ {
+		f, err := openSource(path, n)
 		if errors.Is(err, os.ErrNotExist) {
-			if n == 0 {
-				continue // killed, between two steps of a rotation
-			}
-			break
+			missing++
+			continue
 		}
 		if err != nil {
 			for _, f := range files {
@@ -87,11 +86,12 @@ func openAll(path string) (files []*os.File, err error) {
 			}
 			return nil, err
 		}
-		if len(files) > 0 && same(files[0], f) {
+		missing = 0
+		if len(files) > 0 && files[0].same(f) {
 			f.Close()
 			continue
 		}
-		files = append([]*os.File{f}, files...)
+		files = append([]*source{f}, files...)
 	}
 	if len(files) == 0 {
 		return nil, os.ErrNotExist
@@ -99,19 +99,14 @@ func openAll(path string) (files []*os.File, err error) {
 	return files, nil
 }
 
-func same(a, b *os.File) bool {
-	x, err := a.Stat()
-	if err != nil {
-		return false
-	}
-	y, err := b.Stat()
-	return err == nil && os.SameFile(x, y)
-}
-
 // read reads one file to its end; the newest, while it is being written, to the end of that.
 func (r *reader) read(ctx context.Context) error {
 	f := r.rest[0]
-	b := bufio.NewReaderSize(f, 256<<10)
+	in, err := f.entries()
+	if err != nil {
+		return r.spoilt(err)
+	}
+	b := bufio.NewReaderSize(in, 256<<10)
 	for {
 		line, err := b.ReadSlice('\n')
 		switch {
@@ -128,7 +123,10 @@ func (r *reader) read(ctx context.Context) error {
 		case errors.Is(err, bufio.ErrBufferFull):
 			r.keep(line)
 		case err != io.EOF:
-			return err
+			if f.zipped {
+				err = errDamaged
+			}
+			return r.spoilt(err)
 		default:
 			r.keep(line)
 			switch more, err := r.wait(ctx, f, b); {
@@ -145,6 +143,17 @@ func (r *reader) read(ctx context.Context) error {
 	}
 }
 
+// spoilt is the end of a file that cannot be read further: of a compressed one the rest is lost,
+// and not that of the others.
+func (r *reader) spoilt(err error) error {
+	if err != errDamaged {
+		return err
+	}
+	r.half, r.lost = r.half[:0], false
+	r.damaged++
+	return nil
+}
+
 func (r *reader) keep(piece []byte) {
 	if r.lost = r.lost || len(r.half)+len(piece) > longest; r.lost {
 		r.half = r.half[:0]
@@ -157,6 +166,12 @@ func (r *reader) keep(piece []byte) {
 func (r *reader) object(line []byte) error {
 	if len(line) <= 1 && !r.lost {
 		return nil // ends what was left half
+	}
+	if f := r.rest[0]; f.drop > 0 {
+		if r.lost || ends(line) {
+			f.drop--
+		}
+		return nil
 	}
 	e := &r.entry
 	err := errEntry
@@ -186,8 +201,8 @@ func (r *reader) object(line []byte) error {
 const poll = 50 * time.Millisecond
 
 // wait is at the end of a file: it tells whether there is, or may come, more of it.
-func (r *reader) wait(ctx context.Context, f *os.File, b *bufio.Reader) (more bool, err error) {
-	if len(r.rest) > 1 {
+func (r *reader) wait(ctx context.Context, f *source, b *bufio.Reader) (more bool, err error) {
+	if len(r.rest) > 1 || f.zipped {
 		return false, nil
 	}
 	alive := r.want.Follow != nil && r.want.Follow()
@@ -223,7 +238,7 @@ func (r *reader) wait(ctx context.Context, f *os.File, b *bufio.Reader) (more bo
 }
 
 // moved tells whether a file is not the newest any more.
-func (r *reader) moved(f *os.File) bool {
+func (r *reader) moved(f *source) bool {
 	newest, err := os.Stat(r.path)
 	if err != nil {
 		return false
@@ -249,8 +264,9 @@ func (r *reader) next() bool {
 		r.rest = nil
 		return false
 	}
-	for i, f := range files {
-		if same(f, old) {
+	// The newest: inodes are used again.
+	for i := len(files) - 1; i >= 0; i-- {
+		if files[i].same(old) {
 			for _, f := range files[:i+1] {
 				f.Close()
 			}

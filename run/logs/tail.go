@@ -10,7 +10,7 @@ import (
 // reading what is before it.
 func (r *reader) skip(n int) error {
 	for i := len(r.rest) - 1; i >= 0; i-- {
-		found, err := seekTail(r.rest[i], n)
+		found, err := r.rest[i].tail(n)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rl/run"
+	"rl/run/logs"
 	"rl/run/plan"
 	"rl/run/plan/option"
 	"rl/run/state"
@@ -17,6 +18,7 @@ import (
 // docker's terms.
 type hostConfig struct {
 	Binds           []string
+	LogConfig       logConfig
 	NetworkMode     string
 	PortBindings    map[string][]portBinding
 	RestartPolicy   restartPolicy
@@ -54,6 +56,11 @@ type hostConfig struct {
 	CgroupParent      string
 }
 
+type logConfig struct {
+	Type   string
+	Config map[string]string
+}
+
 type restartPolicy struct {
 	Name              string
 	MaximumRetryCount int
@@ -64,7 +71,7 @@ const defaultShm = 64 << 20
 func hostConfigOf(d *run.Description) hostConfig {
 	rec := d.Record
 	h := hostConfig{NetworkMode: rec.Network, AutoRemove: rec.Remove, Runtime: "rl", ShmSize: defaultShm, PortBindings: map[string][]portBinding{},
-		RestartPolicy: restartPolicy{Name: option.RestartNo}}
+		RestartPolicy: restartPolicy{Name: option.RestartNo}, LogConfig: logConfig{cmp.Or(rec.LogDriver, logs.JSONFile), map[string]string{}}}
 	if r := rec.Restart; r != nil {
 		h.RestartPolicy = restartPolicy{r.Policy, r.Max}
 	}
@@ -113,6 +120,7 @@ func (h *hostConfig) ask(f *plan.Flags) {
 	h.CapAdd, h.CapDrop, h.Dns, h.DnsOptions, h.DnsSearch, h.GroupAdd = f.CapAdd, f.CapDrop, f.DNS, f.DNSOpts, f.Search, f.Groups
 	h.IpcMode, h.PidMode, h.UTSMode, h.UsernsMode = modeText(f.IPC), modeText(f.Pid), modeText(f.UTS), f.Userns.Mode
 	h.Privileged, h.PublishAllPorts, h.ReadonlyRootfs, h.Init, h.CgroupParent = f.Privileged, f.PublishAll, f.ReadOnly, f.Init, f.CgroupParent
+	h.LogConfig.Config = f.Log.Options()
 	if f.ShmSize != 0 {
 		h.ShmSize = f.ShmSize
 	}

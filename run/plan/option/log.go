@@ -12,6 +12,7 @@ type Log struct {
 	Driver      string   `json:",omitempty"` // json-file, journald, none or passthrough; "" was not asked
 	MaxSize     int64    `json:",omitempty"` // bytes of a file; 0: it grows for ever
 	MaxFile     int      `json:",omitempty"` // files that are kept; 0 is 1
+	Compress    bool     `json:",omitempty"` // all but the newest
 	Tag         string   `json:",omitempty"` // a template
 	Labels, Env []string `json:",omitempty"` // those that go with each line
 	LabelsRegex string   `json:",omitempty"`
@@ -53,6 +54,9 @@ func ParseLog(driver string, opts []string) (l Log, err error) {
 	if l.MaxFile > 1 && l.MaxSize == 0 {
 		return l, bad(optKind, "max-file="+strconv.Itoa(l.MaxFile), "add --log-opt max-size=10m", "without max-size there is one file")
 	}
+	if l.Compress && l.MaxFile < 2 {
+		return l, bad(optKind, "compress=true", "add --log-opt max-size=10m --log-opt max-file=3", "with one file there is nothing to compress")
+	}
 	return l, nil
 }
 
@@ -68,8 +72,9 @@ func (l *Log) set(key, value, o string) (err error) {
 			return bad(kind, o, "write a number from 1 to 1000", "not a number of files")
 		}
 	case "compress":
-		if yes, ok := isBool(value); !ok || yes {
-			return bad(kind, o, "leave it away", "rl does not compress what it has rotated")
+		var ok bool
+		if l.Compress, ok = isBool(value); !ok {
+			return bad(kind, o, "write true or false", "neither true nor false")
 		}
 	case "tag":
 		l.Tag = value
@@ -108,4 +113,37 @@ func humanSize(s string) (int64, error) {
 		return 0, strconv.ErrRange
 	}
 	return int64(v * unit), nil
+}
+
+// Options are those of --log-opt, by docker's names.
+func (l *Log) Options() map[string]string {
+	m := map[string]string{}
+	for key, value := range map[string]string{"tag": l.Tag, "labels": strings.Join(l.Labels, ","), "labels-regex": l.LabelsRegex,
+		"env": strings.Join(l.Env, ","), "env-regex": l.EnvRegex} {
+		if value != "" {
+			m[key] = value
+		}
+	}
+	if l.MaxSize > 0 {
+		m["max-size"] = shortSize(l.MaxSize)
+	}
+	if l.MaxFile > 0 {
+		m["max-file"] = strconv.Itoa(l.MaxFile)
+	}
+	if l.Compress {
+		m["compress"] = "true"
+	}
+	return m
+}
+
+// shortSize writes a size as humanSize reads it.
+func shortSize(n int64) string {
+	unit := ""
+	for _, u := range []string{"k", "m", "g", "t"} {
+		if n%1000 != 0 {
+			break
+		}
+		n, unit = n/1000, u
+	}
+	return strconv.FormatInt(n, 10) + unit
 }

@@ -33,7 +33,9 @@ func TestParseLog(t *testing.T) {
 		{"", "max-size=x", Log{}, "not a size"},
 		{"", "max-size", Log{}, "no value"},
 		{"", "max-size=1 max-file=0", Log{}, "not a number of files"},
-		{"", "compress=true max-size=1m", Log{}, "does not compress"},
+		{"", "compress=true max-size=1m", Log{}, "nothing to compress"},
+		{"", "compress=perhaps", Log{}, "neither true"},
+		{"", "compress=true max-size=1m max-file=2", Log{Compress: true, MaxSize: 1000000, MaxFile: 2}, ""},
 		{"", "env-regex=(", Log{}, "not a regular expression"},
 		{"", "mx-size=1m", Log{}, "no such option"},
 	} {
@@ -44,6 +46,29 @@ func TestParseLog(t *testing.T) {
 			}
 		} else if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s %s: %+v, %v", c.driver, c.opts, got, err)
+		}
+	}
+}
+
+// What inspect shows is what would be asked for again.
+func TestLogOptions(t *testing.T) {
+	opts := []string{"max-size=1500k", "max-file=3", "compress=true", "tag={{.ID}}", "labels=a,b", "env=C", "labels-regex=^x", "env-regex=y$"}
+	l, err := ParseLog("", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := l.Options()
+	if len(got) != len(opts) {
+		t.Errorf("%v", got)
+	}
+	for _, o := range opts {
+		if k, v, _ := strings.Cut(o, "="); got[k] != v {
+			t.Errorf("%s: %q", o, got[k])
+		}
+	}
+	for text, want := range map[string]string{"10m": "10m", "1k": "1k", "1234": "1234", "1000000": "1m", "2g": "2g"} {
+		if n, err := humanSize(text); err != nil || shortSize(n) != want {
+			t.Errorf("%s: %s, %v", text, shortSize(n), err)
 		}
 	}
 }
