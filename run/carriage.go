@@ -25,6 +25,7 @@ import (
 // carriage is the front's end of a carrier (see run/carry).
 type carriage struct {
 	engine *Engine
+	of     *state.Record
 	talk   *sys.Socket
 	child  *userns.Child // of a container that does not run
 }
@@ -37,16 +38,24 @@ func (e *Engine) carrier(rec *state.Record, req *carry.Request, in, out *os.File
 		return nil, err
 	}
 	defer theirs.Close()
-	c := &carriage{engine: e, talk: ours}
+	c := &carriage{engine: e, of: rec, talk: ours}
 	req.Single = rec.Map.UIDs.Size() == 1
 	if err = c.start(rec, req, theirs, in, out); err == nil {
 		err = c.ask(req)
 	}
 	if err != nil {
 		c.close()
-		return nil, err
+		return nil, c.blame(err)
 	}
 	return c, nil
+}
+
+// blame gives the reason of an error of a container that somebody removed meanwhile.
+func (c *carriage) blame(err error) error {
+	if _, gone := c.engine.State.Find(c.of.ID); errors.Is(gone, state.ErrNotFound) {
+		return fmt.Errorf("container %s was removed meanwhile", c.of.Name)
+	}
+	return err
 }
 
 func (c *carriage) start(rec *state.Record, req *carry.Request, theirs *sys.Socket, in, out *os.File) error {
@@ -148,13 +157,13 @@ func (c *carriage) hear(kind byte) ([]byte, error) {
 		}
 		switch {
 		case err == io.EOF:
-			return nil, errors.New("the process that reads and writes the container's files was killed")
+			return nil, c.blame(errors.New("the process that reads and writes the container's files was killed"))
 		case err != nil:
 			return nil, err
 		case msg[0] == carry.MsgNote:
 			c.engine.Notice(string(msg[1:]))
 		case msg[0] == carry.MsgError:
-			return nil, fault.Received(msg[1:])
+			return nil, c.blame(fault.Received(msg[1:]))
 		case msg[0] == kind:
 			return msg[1:], nil
 		default:

@@ -104,6 +104,9 @@ func (c *carrier) enter() (leave func() error, err error) {
 			return nil, fmt.Errorf("unshare the working directory: %w", err)
 		}
 		if err := raw.Setns(FdHold, unix.CLONE_NEWNS); err != nil {
+			if errors.Is(err, unix.ESRCH) {
+				err = errors.New("it has ended")
+			}
 			return nil, fmt.Errorf("enter the container's mount namespace: %w", err)
 		}
 		unix.Close(FdHold)
