@@ -43,7 +43,7 @@ type Container struct {
 }
 
 // Run runs a container in the foreground and gives its exit status.
-func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
+func (e *Engine) Run(ctx context.Context, c *Container) (code int, err error) {
 	var between streams
 	var streams *kept
 	if err := c.passthrough(); err != nil {
@@ -64,16 +64,22 @@ func (e *Engine) Run(ctx context.Context, c *Container) (int, error) {
 	p, err := e.prepare(ctx, c)
 	between.release()
 	if err != nil {
+		e.notStarted(c.ID, false, err)
 		return 0, err
 	}
 	p.streams = streams
+	defer func() { // when its lock is free
+		if err != nil && p.rec != nil && !p.ran {
+			e.notStarted(p.rec.ID, p.first, err)
+		}
+	}()
 	defer p.close()
 	stop := p.forward(ctx)
 	defer stop()
-	if err := p.create(); err != nil {
+	if err = p.create(); err != nil {
 		return 0, err
 	}
-	code, err := p.attend(ctx)
+	code, err = p.attend(ctx)
 	between.drain()
 	if err != nil {
 		return 0, err
@@ -106,6 +112,8 @@ type preparation struct {
 	wroteCID bool
 	ctx      context.Context // of the command, until the container is handed over
 	handed   chan struct{}   // closed when the monitor has the container
+	first    bool            // it has never run
+	ran      bool            // it does
 	ended    syscall.Signal  // the front was to end by this: not the workload's status
 	hung     sync.Once
 }

@@ -72,6 +72,7 @@ func (p *preparation) create() error {
 		// Only now, when all that could be in the way was had: a start that is refused loses nothing.
 		if err = p.State.Rewrite(p.rec); err == nil {
 			os.Remove(filepath.Join(p.cont.Dir, state.ExitFile))
+			os.Remove(filepath.Join(p.cont.Dir, state.ErrorFile))
 			os.Remove(filepath.Join(p.cont.Dir, state.RestartsFile))
 			os.Remove(filepath.Join(p.cont.Dir, state.CgroupFile))
 			if p.rec.Health != nil {
@@ -98,6 +99,7 @@ func (p *preparation) create() error {
 // lock it takes.
 func (p *preparation) record() (err error) {
 	if p.ID == "" {
+		p.first = true
 		p.rec = &state.Record{ID: p.newID, Name: p.Flags.Name, Image: p.Name, Created: time.Now().UTC(),
 			Map: p.id.Map, Helpers: p.id.Helpers, Remove: p.Flags.Remove, Driver: p.Driver}
 		if p.Image != nil {
@@ -128,6 +130,7 @@ func (p *preparation) record() (err error) {
 	if p.rec.Map.Name() != p.id.Map.Name() {
 		return fault.New("make it anew", "container %s was made under other ids (%s) than there are now (%s)", p.rec.Name, p.rec.Map.Name(), p.id.Map.Name())
 	}
+	p.first = p.rec.Fresh
 	p.rec.Fresh, p.rec.Ports = false, nil
 	return nil
 }

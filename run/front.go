@@ -33,6 +33,7 @@ func (p *preparation) attend(ctx context.Context) (int, error) {
 		case monitor.MsgNotice:
 			p.Notice(string(msg[1:]))
 		case monitor.MsgRunning:
+			p.ran = true
 			p.writePID()
 			if p.Background || p.Loose {
 				p.child.Socket.Send(p.letGo()) // fails when it has ended already, as the next message says

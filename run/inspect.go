@@ -25,6 +25,7 @@ type Description struct {
 	Dir    string
 	Driver string   // of its root file system, as it was started last; "" with --rootfs
 	Lacked []string // what better drivers lacked, a sentence each
+	Error  string   // why it could not be started the last time
 	Count  int      // of restarts by policy, since somebody started it
 	Pid    int      // of the workload, as the caller sees it; 0 when it does not run
 }
@@ -52,6 +53,9 @@ func (e *Engine) Describe(text string) (*Description, error) {
 	var asked saved
 	if len(rec.Request) > 0 && json.Unmarshal(rec.Request, &asked) == nil {
 		d.Flags = &asked.Flags
+	}
+	if why, err := sys.ReadFile(filepath.Join(d.Dir, state.ErrorFile)); err == nil && !d.Status.Running {
+		d.Error = strings.TrimSpace(string(why))
 	}
 	d.driver()
 	d.Count = e.State.Restarts(rec)

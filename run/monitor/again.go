@@ -144,6 +144,9 @@ func (m *monitor) rerun(wait time.Duration) (code int, ok bool) {
 		m.ended, a.last = true, code
 		m.record(code, false, false)
 		close(a.ended) // some wait for the end of the run that was to be
+		if !m.conf.Remove {
+			os.WriteFile(m.path(state.ErrorFile), []byte(err.Error()+"\n"), 0o600)
+		}
 		m.notice("the container cannot be started again: " + err.Error())
 		return code, false
 	}
@@ -182,7 +185,12 @@ func (m *monitor) another() (code int, err error) {
 		if m.failed.code == 0 {
 			m.failed.code = 125
 		}
-		return m.failed.code, errors.Join(err, errors.New(m.failed.text))
+		if m.failed.text != "" { // that nobody hears it is not why
+			err = errors.New(m.failed.text)
+		} else if err == nil {
+			err = errors.New("its first process ended")
+		}
+		return m.failed.code, err
 	}
 	os.WriteFile(m.path(state.RestartsFile), []byte(itoa(m.again.Count)+"\n"), 0o600)
 	m.newHealth()

@@ -6,6 +6,7 @@
 //	                files/      resolv.conf, hosts, hostname
 //	                upper/ work/
 //	                exit        the exit status, once there is one
+//	                error       why it could not be started, when that was tried last
 //	                cgroup      where the workload's cgroup is, while it runs, if it has one
 //	                health      what probes have shown, of one with a health check
 //	                driver      the rung of its root file system and why, where that is not the first
@@ -92,6 +93,9 @@ const DriverFile = "driver"
 // CgroupFile has the directory of the cgroup that the workload was started in last, where it
 // has one of its own.
 const CgroupFile = "cgroup"
+
+// ErrorFile has why the container could not be started the last time that was tried.
+const ErrorFile = "error"
 
 // OOMKilled stands at the end of what ExitFile holds when the kernel ended a process of the
 // container for want of memory.

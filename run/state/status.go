@@ -70,12 +70,9 @@ func (r Root) life(rec *Record) (s Status, err error) {
 			return s, nil
 		}
 	}
-	if rec.Fresh {
-		return s, nil
-	}
 	data, err := sys.ReadFile(filepath.Join(dir, ExitFile))
 	if errors.Is(err, os.ErrNotExist) { // nobody was there to write it
-		if s.Running {
+		if s.Running || rec.Fresh {
 			return s, nil
 		}
 		s.Exit, s.Finished = Killed, s.Started
@@ -102,7 +99,9 @@ func (r Root) life(rec *Record) (s Status, err error) {
 	if s.Exit, err = strconv.Atoi(code); err != nil {
 		return s, err
 	}
-	s.Finished, _ = time.Parse(time.RFC3339Nano, when)
+	if !rec.Fresh { // or it is that of a start that came to nothing
+		s.Finished, _ = time.Parse(time.RFC3339Nano, when)
+	}
 	return s, nil
 }
 

@@ -89,7 +89,7 @@ func describeContainer(d *run.Description) inspectedContainer {
 		Platform: "linux", Spec: d.Spec, Layers: rec.Layers, Mounts: []containerMount{},
 		ResolvConfPath: filepath.Join(d.Dir, "files/resolv.conf"), HostnamePath: filepath.Join(d.Dir, "files/hostname"),
 		HostsPath: filepath.Join(d.Dir, "files/hosts"), LogPath: filepath.Join(d.Dir, state.LogFile),
-		State: containerState{Status: stateOf(d.Status), Running: d.Status.Running, Paused: d.Status.Paused, Restarting: d.Status.Again, OOMKilled: d.Status.OOM, Pid: d.Pid, ExitCode: d.Status.Exit,
+		State: containerState{Status: stateOf(d.Status), Running: d.Status.Running, Paused: d.Status.Paused, Restarting: d.Status.Again, OOMKilled: d.Status.OOM, Pid: d.Pid, ExitCode: d.Status.Exit, Error: d.Error,
 			StartedAt: d.Status.Started.UTC(), FinishedAt: d.Status.Finished.UTC(), Health: d.Status.Health},
 		Config:     containerConfig{Tty: rec.Terminal, OpenStdin: rec.Interactive, Cmd: rec.Command, Image: rec.Image, Labels: rec.Labels, StopSignal: rec.StopSignal},
 		HostConfig: hostConfigOf(d), NetworkSettings: networkSettingsOf(d), RestartCount: d.Count}
