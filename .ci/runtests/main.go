@@ -66,7 +66,7 @@ func main() {
 	flag.StringVar(&r.run, "run", "", "run only the tests that match `REGEXP`")
 	flag.BoolVar(&r.cover, "cover", false, "say how much of each package the tests reach")
 	flag.DurationVar(&r.fuzz, "fuzz", 0, "run each fuzz target for this `TIME` instead of the tests")
-	flag.DurationVar(&r.timeout, "timeout", 20*time.Minute, "for the tests of one package")
+	flag.DurationVar(&r.timeout, "timeout", 25*time.Minute, "for the tests of one package")
 	flag.Parse()
 	os.Setenv("CGO_ENABLED", "0") // as rl itself: a test may run where there is no libc
 	ok, err := r.all(flag.Args())
