@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rl/run/events"
 	"rl/run/monitor"
 	"rl/run/plan"
 	"rl/run/plan/option"
@@ -16,6 +17,22 @@ import (
 
 // Volumes are the store's.
 func (e *Engine) Volumes() volume.Store { return volume.Store(e.State) }
+
+// CreateVolume makes a volume, unless there is one of this name.
+func (e *Engine) CreateVolume(name string, labels map[string]string) (*volume.Volume, error) {
+	v, made, err := e.Volumes().Create(name, labels)
+	if made {
+		e.tell(events.OfVolume("create", v.Name))
+	}
+	return v, err
+}
+
+// tellTaken tells that volumes are gone.
+func (e *Engine) tellTaken(t volume.Taken) {
+	for _, name := range t.Names {
+		e.tell(events.OfVolume("destroy", name))
+	}
+}
 
 // inherit resolves --volumes-from: what those containers have now, this one has from now on,
 // whatever becomes of them.
@@ -75,7 +92,7 @@ func (p *preparation) holdVolumes() (release func(), err error) {
 		if m.Type != option.Volume || p.own(m) {
 			continue
 		}
-		w := volume.Want{Name: m.Source, Labels: labelMap(m.Labels)}
+		w := volume.Want{Name: m.Source, Labels: labelMap(m.Labels), Made: func() { p.tell(events.OfVolume("create", m.Source)) }}
 		if m.Anonymous {
 			w.Absent = fault.New("leave --volumes-from away", "the volume %s, which was another container's, is gone", m.Source)
 		}
@@ -101,7 +118,7 @@ func (p *preparation) makeVolumes() error {
 		}
 		labels := labelMap(m.Labels)
 		labels[volume.Anonymous] = ""
-		if _, _, err := p.Volumes().Create(m.Source, labels); err != nil {
+		if _, err := p.CreateVolume(m.Source, labels); err != nil {
 			return err
 		}
 	}
@@ -121,7 +138,7 @@ func (p *preparation) volumes() (list []monitor.Volume) {
 	for _, m := range p.plan.Mounts {
 		if m.Type == option.Volume {
 			list = append(list, monitor.Volume{Dir: p.Volumes().Dir(m.Source), Target: m.Target,
-				Fill: !m.NoCopy && m.Subpath == "" && p.Rootfs == ""})
+				ReadOnly: m.ReadOnly, Propagation: m.Propagation, Fill: !m.NoCopy && m.Subpath == "" && p.Rootfs == ""})
 		}
 	}
 	return list
@@ -176,6 +193,7 @@ func (e *Engine) PruneVolumes(want func(*volume.Volume) bool) (RemovedVolumes, e
 // takeVolumes takes those that nobody uses, and deletes them.
 func (e *Engine) takeVolumes(names []string) (volume.Taken, error) {
 	t, err := e.Volumes().Take(names, func(names []string) (map[string][]string, error) { return e.State.VolumeUsers(names, "") }, nil)
+	e.tellTaken(t)
 	errs := []error{err}
 	for _, path := range t.Paths {
 		errs = append(errs, e.RemoveTree(path))
@@ -190,6 +208,7 @@ func (e *Engine) dropVolumes(rec *state.Record) error {
 		return nil
 	}
 	t, err := e.State.TakeVolumes(rec.ID, own)
+	e.tellTaken(t)
 	errs := []error{err}
 	for _, path := range t.Paths {
 		if err := os.RemoveAll(path); err != nil {

@@ -60,6 +60,11 @@ func New(kind, action, id string, attributes map[string]string, more ...string) 
 	return e
 }
 
+// OfVolume is an event of a volume. More are attributes besides its driver, name and value in turn.
+func OfVolume(action, name string, more ...string) Event {
+	return New(Volume, action, name, map[string]string{"driver": "local"}, more...)
+}
+
 // Journal is the directory that one store's events are kept in; "" keeps none.
 type Journal string
 

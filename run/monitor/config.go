@@ -143,6 +143,9 @@ type Volume struct {
 	Dir    string // on the host
 	Target string // in the container
 	Fill   bool   // with what the image has there, if it is empty
+	// For those who follow its events.
+	ReadOnly    bool
+	Propagation string
 }
 
 // ends tells whether a signal asks the workload to end, for good.

@@ -31,6 +31,7 @@ func (m *monitor) tellStart() {
 	if m.conf.Attached {
 		list = append(list, m.event("attach"))
 	}
+	list = append(list, m.mounts()...)
 	m.began = time.Now()
 	m.conf.Born = 0
 	m.conf.Journal.Add(append(list, m.event("start"))...)
@@ -41,7 +42,8 @@ func (m *monitor) ends(code int, oom bool) (list []events.Event) {
 	if oom {
 		list = append(list, m.event("oom"))
 	}
-	return append(list, m.event("die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(time.Since(m.began).Seconds()))))
+	list = append(list, m.event("die", "exitCode", strconv.Itoa(code), "execDuration", strconv.Itoa(int(time.Since(m.began).Seconds()))))
+	return append(list, m.unmounts()...)
 }
 
 // execID is a name for a further program, for who follows its events.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"rl/run/events"
 	"rl/run/rootfs"
 	"rl/run/state"
 	"rl/run/volume"
@@ -29,6 +30,9 @@ func (m *monitor) removeVolumes() error {
 	root := state.Root(filepath.Dir(filepath.Dir(m.conf.Dir)))
 	taken, err := root.TakeVolumes(m.conf.ID, m.conf.Own)
 	errs := []error{err}
+	for _, name := range taken.Names {
+		m.conf.Journal.Add(events.OfVolume("destroy", name))
+	}
 	for _, path := range taken.Paths {
 		errs = append(errs, rootfs.RemoveAll(path))
 	}
@@ -36,6 +40,22 @@ func (m *monitor) removeVolumes() error {
 		return fmt.Errorf("remove the container's volumes: %w", err)
 	}
 	return nil
+}
+
+// mounts and unmounts are the events of a run's volumes.
+func (m *monitor) mounts() (list []events.Event) {
+	for _, v := range m.conf.Volumes {
+		list = append(list, events.OfVolume("mount", filepath.Base(v.Dir), "container", m.conf.ID, "destination", v.Target,
+			"propagation", v.Propagation, "read/write", strconv.FormatBool(!v.ReadOnly)))
+	}
+	return list
+}
+
+func (m *monitor) unmounts() (list []events.Event) {
+	for _, v := range m.conf.Volumes {
+		list = append(list, events.OfVolume("unmount", filepath.Base(v.Dir), "container", m.conf.ID))
+	}
+	return list
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -15,6 +15,7 @@ type Want struct {
 	Name   string
 	Labels map[string]string // of one that is made
 	Absent error             // not nil: it must be there, or this is the error
+	Made   func()            // called when it was made; nil: nobody asks
 }
 
 // Hold keeps volumes from being removed until release is called, by when the record of the
@@ -53,8 +54,12 @@ func byName(a, b Want) int {
 func (s Store) hold(w Want) (*os.File, error) {
 	for range 100 {
 		if w.Absent == nil {
-			if _, _, err := s.Create(w.Name, w.Labels); err != nil {
+			_, made, err := s.Create(w.Name, w.Labels)
+			if err != nil {
 				return nil, err
+			}
+			if made && w.Made != nil {
+				w.Made()
 			}
 		} else if _, err := s.Get(w.Name); errors.Is(err, ErrNotFound) {
 			return nil, w.Absent

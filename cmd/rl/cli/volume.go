@@ -59,7 +59,7 @@ func (c *volumeCreateCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	v, _, err := e.Volumes().Create(c.Name, labels)
+	v, err := e.CreateVolume(c.Name, labels)
 	if err != nil {
 		return refused(err)
 	}
