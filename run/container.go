@@ -173,8 +173,17 @@ func (e *Engine) prepare(ctx context.Context, c *Container) (*preparation, error
 	if c.Idle {
 		return p, nil
 	}
-	return p, p.startMonitor(other, monitor.Start{Born: p.cgroup.choice.Rung != probe.CgroupNone,
+	if p.ID != "" {
+		if err := p.reopen(); err != nil {
+			return nil, err
+		}
+	}
+	err = p.startMonitor(other, monitor.Start{Born: p.cgroup.choice.Rung != probe.CgroupNone,
 		Namespaces: plan.CloneFlags(own), NoStdin: c.Stdio[0] == nil, Keep: !c.Background && comesAgain(c), Reaper: c.Flags.Init, Tap: connected(p.network)})
+	if err != nil && p.cont != nil {
+		p.cont.Close()
+	}
+	return p, err
 }
 
 // startMonitor starts the monitor, unless one was started ahead, and in the

@@ -95,8 +95,8 @@ func (p *preparation) create() error {
 	return p.hand(facts)
 }
 
-// record is a new container's, or that of the one that is started again, whose
-// lock it takes.
+// record is a new container's, or that of the one that is started again, which reopen has
+// read.
 func (p *preparation) record() (err error) {
 	if p.ID == "" {
 		p.first = true
@@ -117,15 +117,6 @@ func (p *preparation) record() (err error) {
 		}
 		return err
 	}
-	if p.rec, err = p.State.Read(p.ID); err != nil {
-		return err
-	}
-	if p.cont, err = p.State.Reopen(p.rec); err != nil {
-		if !p.State.Running(p.ID) {
-			return fault.New("wait for `rl cp`, `rl export` or `rl diff` to end", "container %s cannot be started: it is being read or written", p.rec.Name)
-		}
-		return fault.New("", "container %s is running", p.rec.Name)
-	}
 	p.mourn(p.rec)
 	if p.rec.Map.Name() != p.id.Map.Name() {
 		return fault.New("make it anew", "container %s was made under other ids (%s) than there are now (%s)", p.rec.Name, p.rec.Map.Name(), p.id.Map.Name())
@@ -133,6 +124,21 @@ func (p *preparation) record() (err error) {
 	p.first = p.rec.Fresh
 	p.rec.Fresh, p.rec.Ports = false, nil
 	return nil
+}
+
+// reopen reads the record of a container that is started again, and takes its lock: before
+// anything is made that has its name. Of two who start it together one must not touch the other's cgroup.
+func (p *preparation) reopen() (err error) {
+	if p.rec, err = p.State.Read(p.ID); err != nil {
+		return err
+	}
+	if p.cont, err = p.State.Reopen(p.rec); err == nil {
+		return nil
+	}
+	if !p.State.Running(p.ID) {
+		return fault.New("wait for `rl cp`, `rl export` or `rl diff` to end", "container %s cannot be started: it is being read or written", p.rec.Name)
+	}
+	return fault.New("", "container %s %w", p.rec.Name, errRuns)
 }
 
 // labels are the image's, with the user's over them.

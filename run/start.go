@@ -3,11 +3,14 @@ package run
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"rl/run/plan"
 	"rl/run/state"
+	"rl/userns/sys"
 	"rl/userns/sys/fault"
 )
 
@@ -56,7 +59,35 @@ func (e *Engine) Start(ctx context.Context, text string, attach, interactive boo
 		c.Stdio[0] = nil
 	}
 	c.SigProxy, c.Loose = attach, attach
-	return e.Run(ctx, c)
+	code, err := e.Run(ctx, c)
+	if errors.Is(err, errRuns) && !attach && e.settled(ctx, rec) {
+		return 0, nil
+	}
+	return code, err
+}
+
+// errRuns is an error of a start: somebody has the container's lock.
+var errRuns = errors.New("is running")
+
+// settled waits to see what somebody does who was faster: that may be a start as well, or the
+// removal. It tells whether the container runs then.
+func (e *Engine) settled(ctx context.Context, rec *state.Record) bool {
+	for range insistTries {
+		rec, err := e.State.Read(rec.ID)
+		if err != nil || !e.State.Running(rec.ID) {
+			return false
+		}
+		if s, err := sys.Dial(rec.Control); err == nil {
+			s.Close()
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(insistPause):
+		}
+	}
+	return false
 }
 
 // again is the container of a record as something to run.
