@@ -103,7 +103,7 @@ func (c *inspectCmd) one(e *run.Engine, name string) (any, error) {
 				return describeVolume(e, v), nil
 			}
 		}
-		if c.Type == "" && errors.Is(err, oci.ErrNotFound) {
+		if _, bad := ref.Parse(name); c.Type == "" && (bad != nil || errors.Is(err, oci.ErrNotFound)) {
 			err = fault.New("`rl ps -a` lists containers, `rl images` images", "no such object: %s", name)
 		}
 		return nil, err
