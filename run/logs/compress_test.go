@@ -60,25 +60,10 @@ func TestCompress(t *testing.T) {
 // Who follows sees every line once, though what it reads is compressed meanwhile.
 func TestFollowCompress(t *testing.T) {
 	l, path, _ := zipped(t, 5, 0)
-	alive, seen := true, 0
-	next := func() {
-		if alive = seen < 400; alive {
-			l.add("stdout", fmt.Appendf(nil, "%d\n", seen), false)
-			l.settle()
-		}
-	}
-	next()
-	w := Want{All: true, Follow: func() bool { return alive }}
-	if _, err := Read(t.Context(), path, w, func(e *Entry) error {
-		if string(e.Text) != fmt.Sprintf("%d\n", seen) {
-			t.Fatalf("after %d comes %q", seen-1, e.Text)
-		}
-		seen++
-		next()
-		return nil
-	}); err != nil || seen != 400 {
-		t.Errorf("%d lines were seen, %v", seen, err)
-	}
+	follow(t, path, func(line string) {
+		l.add("stdout", []byte(line), false)
+		l.settle()
+	})
 }
 
 // A writer that was killed between two steps leaves a file twice, or a half of one.

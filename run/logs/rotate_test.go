@@ -60,10 +60,16 @@ func TestRotation(t *testing.T) {
 // Who follows sees every line once, however the files are renamed meanwhile.
 func TestFollowRotation(t *testing.T) {
 	l, path := small(t, 5)
+	follow(t, path, func(line string) { l.add("stdout", []byte(line), false) })
+}
+
+// follow reads a log that is written to, a line for each that was seen.
+func follow(t *testing.T, path string, write func(line string)) {
+	t.Helper()
 	alive, seen := true, 0
 	next := func() {
 		if alive = seen < 400; alive {
-			l.add("stdout", fmt.Appendf(nil, "%d\n", seen), false)
+			write(fmt.Sprintf("%d\n", seen))
 		}
 	}
 	next()

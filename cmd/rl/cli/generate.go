@@ -18,6 +18,7 @@ type systemdCmd struct {
 	Container string `arg:"" optional:"" predictor:"container" help:"Name or id; without one, all whose --restart policy wants it."`
 
 	Name          bool   `help:"Call the container by its name instead of its id."`
+	New           bool   `hidden:"" help:"Refused: the command line that made the container is not kept."`
 	Files         bool   `help:"Write the unit to a file here, and print its path."`
 	RestartPolicy string `default:"on-failure" placeholder:"POLICY" help:"systemd's Restart=: no, always, on-success, on-failure, on-abnormal, on-abort or on-watchdog."`
 }
@@ -35,6 +36,10 @@ func (c *systemdCmd) Run(a *app) error {
 	case "no", "always", "on-success", "on-failure", "on-abnormal", "on-abort", "on-watchdog":
 	default:
 		return fault.New("systemd.service(5) lists what Restart= may be", "%s is not a valid restart policy", c.RestartPolicy)
+	}
+	if c.New {
+		return fault.New("leave it away: the unit starts the container that there is, with all its settings; or write a unit whose ExecStart= is your `rl run --rm` line",
+			"--new: rl does not keep the command line that made a container")
 	}
 	e, err := a.engine()
 	if err != nil {
