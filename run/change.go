@@ -3,10 +3,12 @@ package run
 import (
 	"encoding/json"
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"rl/run/state"
+	"rl/userns/sys/fault"
 )
 
 // change changes what a container is to be: its monitor does while it runs, who is told
@@ -16,7 +18,7 @@ func (e *Engine) change(rec *state.Record, what byte, values any, amend func(*st
 	if err != nil {
 		return err
 	}
-	for range 16 { // it may start or end in between
+	for range 100 { // it may start or end in between, or be looked at
 		if e.State.Running(rec.ID) {
 			err = ask(rec, append([]byte{what}, msg...))
 			if err == nil || e.State.Running(rec.ID) {
@@ -25,6 +27,7 @@ func (e *Engine) change(rec *state.Record, what byte, values any, amend func(*st
 		}
 		lock, err := e.State.Claim(rec, false)
 		if errors.Is(err, unix.EWOULDBLOCK) {
+			time.Sleep(insistPause)
 			continue
 		}
 		if err != nil {
@@ -38,5 +41,5 @@ func (e *Engine) change(rec *state.Record, what byte, values any, amend func(*st
 		}
 		return err
 	}
-	return notRunning(rec)
+	return fault.New("wait for `rl cp`, `rl export` or `rl diff` to end", "container %s cannot be changed: it is being read or written", rec.Name)
 }

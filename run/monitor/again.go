@@ -44,6 +44,7 @@ type restarts struct {
 	wake     chan struct{} // ends the wait
 	ended    chan struct{} // closed at the end of this run
 	last     int           // how that ended
+	oom      bool          // and whether for want of memory
 }
 
 // keepStreams remembers the workload's own streams for another run.
@@ -91,7 +92,7 @@ func (m *monitor) over(code int, oom bool) (wait time.Duration, again bool) {
 	if again {
 		a.wake = make(chan struct{})
 	}
-	a.last = code
+	a.last, a.oom = code, oom
 	m.record(code, oom, again)
 	close(a.ended)
 	a.ended = make(chan struct{})
@@ -133,7 +134,7 @@ func (m *monitor) rerun(wait time.Duration) (code int, ok bool) {
 	a := &m.again
 	a.between, a.wake = false, nil
 	if a.making = !a.stopping; !a.making {
-		m.record(a.last, false, false)
+		m.record(a.last, a.oom, false)
 		m.ended = true
 		return a.last, false
 	}

@@ -108,5 +108,5 @@ func locked(dir string) (bool, error) {
 		return false, err
 	}
 	defer unix.Close(fd)
-	return sys.LockedAt(fd), nil
+	return sys.Locked(fd), nil
 }

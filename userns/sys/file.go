@@ -96,12 +96,9 @@ func share(fd int) error {
 	}
 }
 
-// Locked tells whether anybody has a file's lock, without keeping others from
-// asking the same.
-func Locked(f *os.File) bool { return Share(f) != nil }
-
-// LockedAt is Locked of a bare descriptor.
-func LockedAt(fd int) bool { return share(fd) != nil }
+// Locked tells whether anybody has the lock of an open descriptor's file, without keeping
+// others from asking the same.
+func Locked(fd int) bool { return share(fd) != nil }
 
 // CloexecFrom marks every descriptor from first on, so that nothing a caller
 // left open reaches a child. Descriptors that are donated on purpose are exempt:
