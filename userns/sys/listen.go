@@ -95,6 +95,3 @@ func (l *Listener) Accept() (*Socket, error) {
 		}
 	}
 }
-
-// Close closes the socket; its name stays.
-func (l *Listener) Close() error { return unix.Close(l.fd) }

@@ -76,10 +76,3 @@ func InstallWithFallback(prog, fallback []byte, flags uint32) (listener int, err
 	}
 	return listener, errno
 }
-
-// NoNewPrivs sets no_new_privs on this thread and what it executes.
-func NoNewPrivs() syscall.Errno {
-	const prSetNoNewPrivs = 38
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0)
-	return errno
-}
