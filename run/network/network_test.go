@@ -4,15 +4,14 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +31,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		fmt.Println(l.IP)
-		select {}
+		io.Copy(io.Discard, os.Stdin) // not select: the runtime ends a program in which nothing can happen
+		l.Close()
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -333,9 +334,11 @@ func TestRemove(t *testing.T) {
 	s.make(t, Spec{Name: "idle"})
 	cmd := exec.Command("/proc/self/exe", "n")
 	cmd.Env = append(os.Environ(), holderVariable+"="+s.Root)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // for Pdeathsig: another's thread may end with its test
-	defer runtime.UnlockOSThread()
+	in, err := cmd.StdinPipe() // it ends with us
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
