@@ -37,39 +37,21 @@ const exitFailure = 125
 type grammar struct {
 	Global `embed:""`
 
-	Run         runCmd         `cmd:"" help:"Run a command in a new container."`
+	containerVerbs `embed:""`
+
 	Pull        pullCmd        `cmd:"" help:"Fetch an image and unpack it."`
-	Ps          psCmd          `cmd:"" help:"List containers."`
-	Attach      attachCmd      `cmd:"" help:"Join our streams and those of a running container."`
-	Exec        execCmd        `cmd:"" help:"Run a further command in a running container."`
-	Logs        logsCmd        `cmd:"" help:"Show what a container wrote."`
-	Create      createCmd      `cmd:"" help:"Make a container without starting it."`
-	Start       startCmd       `cmd:"" help:"Start containers that were created, or have ended."`
-	Restart     restartCmd     `cmd:"" help:"Stop containers and start them again."`
-	Stop        stopCmd        `cmd:"" help:"Ask containers to end, and end them after a while."`
-	Kill        killCmd        `cmd:"" help:"Send containers a signal."`
-	Wait        waitCmd        `cmd:"" help:"Wait until containers have ended, and print their exit statuses."`
-	Rm          rmCmd          `cmd:"" help:"Remove containers."`
-	Rename      renameCmd      `cmd:"" help:"Give a container another name."`
-	Pause       pauseCmd       `cmd:"" help:"Stop the processes of containers where they are."`
-	Unpause     unpauseCmd     `cmd:"" help:"Let the processes of paused containers go on."`
-	Update      updateCmd      `cmd:"" help:"Change the limits of containers."`
-	Cp          cpCmd          `cmd:"" help:"Copy files between a container and the host."`
-	Diff        diffCmd        `cmd:"" help:"List what a container changed in its file system."`
-	Export      exportCmd      `cmd:"" help:"Write a container's file system as a tar archive."`
-	Stats       statsCmd       `cmd:"" help:"Show what containers use of the machine."`
-	Top         topCmd         `cmd:"" help:"List the processes of a container."`
-	Events      eventsCmd      `cmd:"" help:"Show what happens to containers, images, networks and volumes."`
-	Container   containerCmd   `cmd:"" help:"Manage containers."`
-	Generate    generateCmd    `cmd:"" help:"Print what starts containers after a boot."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Probe containers that have a health check."`
 	Images      imagesCmd      `cmd:"" help:"List images."`
 	Rmi         rmiCmd         `cmd:"" help:"Remove images."`
-	Inspect     inspectCmd     `cmd:"" help:"Show all that is known of images, as JSON."`
+	Ps          psCmd          `cmd:"" help:"List containers."`
+	Inspect     inspectCmd     `cmd:"" help:"Show all that is known of containers, images, networks or volumes, as JSON."`
+	Container   containerCmd   `cmd:"" help:"Manage containers."`
+	Image       imageCmd       `cmd:"" help:"Manage images."`
 	Network     networkCmd     `cmd:"" help:"Manage networks of containers."`
 	Volume      volumeCmd      `cmd:"" help:"Manage volumes."`
 	System      systemCmd      `cmd:"" help:"Show what takes disk space, and free it."`
-	Port        portCmd        `cmd:"" help:"List the published ports of a container, or where one of them is."`
+	Events      eventsCmd      `cmd:"" help:"Show what happens to containers, images, networks and volumes."`
+	Generate    generateCmd    `cmd:"" help:"Print what starts containers after a boot."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Probe containers that have a health check."`
 	Doctor      doctorCmd      `cmd:"" help:"Tell what this machine offers, what rl does with it, and what would help."`
 	Version     versionCmd     `cmd:"" help:"Show the version."`
 	Completion  completionCmd  `cmd:"" help:"Print a completion script for a shell."`
@@ -139,7 +121,7 @@ func dispatch(ctx context.Context, g *grammar, args []string, stdio Stdio) error
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	args = dockerHelp(args)
+	args = dockerHelp(ungrouped(args))
 	parser, err := parserFor(g, args[0], stdio)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -92,10 +93,9 @@ func settings(t reflect.Type) (flags, verbs map[string]reflect.Type) {
 		_, embed := f.Tag.Lookup("embed")
 		switch {
 		case embed || f.Anonymous:
-			inner, _ := settings(f.Type)
-			for k, v := range inner {
-				flags[k] = v
-			}
+			more, innerVerbs := settings(f.Type)
+			maps.Copy(flags, more)
+			maps.Copy(verbs, innerVerbs)
 		case cmd:
 			verbs[name] = f.Type
 		case !arg && f.IsExported():

@@ -11,14 +11,22 @@ import (
 	"rl/oci"
 	"rl/oci/ref"
 	"rl/run"
+	"rl/run/network"
 	"rl/run/state"
+	"rl/run/volume"
 	"rl/userns/sys/fault"
 )
 
 type inspectCmd struct {
-	Names  []string `arg:"" predictor:"image" help:"Names or ids of containers or images, names of volumes."`
+	inspectNames
+
+	Type string `placeholder:"TYPE" help:"container, image, network or volume; default is the one there is, in this order."`
+}
+
+// inspectNames is what to show and how.
+type inspectNames struct {
+	Names  []string `arg:"" predictor:"container" help:"Names or ids."`
 	Format string   `short:"f" placeholder:"TEMPLATE" help:"json, or a Go template."`
-	Type   string   `placeholder:"TYPE" help:"container, image or volume; default is the one there is."`
 }
 
 // inspected is docker's description of an image, as far as an image has it.
@@ -49,63 +57,92 @@ type rootFS struct {
 	Layers []string
 }
 
-// Run prints an array of descriptions. A name is a container's first.
+// Run shows what the names are of, which may be of several kinds.
 func (c *inspectCmd) Run(a *app) error {
 	switch c.Type {
-	case "", "image", "container", "volume":
-	default:
-		return fault.New("types are container, image and volume", "cannot inspect a %s", c.Type)
+	case "", "image", "container", "network", "volume":
+		return c.run(a, c.Type)
 	}
+	return fault.New("types are container, image, network and volume", "cannot inspect a %s", c.Type)
+}
+
+// run prints an array of descriptions, and then what could not be described.
+func (c *inspectNames) run(a *app, kind string) error {
 	e, err := a.engine()
 	if err != nil {
 		return err
 	}
 	all := []any{}
+	var errs []error
 	for _, name := range c.Names {
-		d, err := c.one(e, name)
+		d, err := describeOne(e, name, kind)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		all = append(all, d)
 	}
 	if c.Format != "" && c.Format != "json" {
-		return format(a.Out, c.Format, all)
+		err = format(a.Out, c.Format, all)
+	} else {
+		var b []byte
+		if b, err = json.MarshalIndent(all, "", "    "); err == nil {
+			_, err = fmt.Fprintln(a.Out, string(b))
+		}
 	}
-	b, err := json.MarshalIndent(all, "", "    ")
 	if err != nil {
-		return err
+		errs = append(errs, err)
 	}
-	_, err = fmt.Fprintln(a.Out, string(b))
-	return err
+	return joined(errs)
 }
 
-func (c *inspectCmd) one(e *run.Engine, name string) (any, error) {
-	if c.Type == "volume" {
-		v, err := e.Volumes().Get(name)
-		if err != nil {
-			return nil, err
-		}
-		return describeVolume(e, v), nil
-	}
-	if c.Type != "image" {
-		d, err := e.Describe(name)
-		if err == nil {
+// describeOne describes what has a name, of one kind; of any, "", it is the first that there is.
+func describeOne(e *run.Engine, name, kind string) (any, error) {
+	for _, k := range []struct {
+		name     string
+		none     error
+		describe func(*run.Engine, string) (any, error)
+	}{
+		{"container", state.ErrNotFound, func(e *run.Engine, name string) (any, error) {
+			d, err := e.Describe(name)
+			if err != nil {
+				return nil, err
+			}
 			return describeContainer(d), nil
+		}},
+		{"image", oci.ErrNotFound, describeImage},
+		{"network", network.ErrNotFound, func(e *run.Engine, name string) (any, error) {
+			n, members, err := e.Network(name)
+			if err != nil {
+				return nil, err
+			}
+			return describeNetwork(n, members), nil
+		}},
+		{"volume", volume.ErrNotFound, func(e *run.Engine, name string) (any, error) {
+			v, err := e.Volumes().Get(name)
+			if err != nil {
+				return nil, err
+			}
+			return describeVolume(e, v), nil
+		}},
+	} {
+		if kind != "" && kind != k.name {
+			continue
 		}
-		if c.Type == "container" || !errors.Is(err, state.ErrNotFound) {
+		d, err := k.describe(e, name)
+		if err == nil || kind != "" {
+			return d, err
+		}
+		if _, bad := ref.Parse(name); !errors.Is(err, k.none) && (k.name != "image" || bad == nil) {
 			return nil, err
 		}
 	}
+	return nil, fault.New("`rl ps -a` lists containers, `rl images` images", "no such object: %s", name)
+}
+
+func describeImage(e *run.Engine, name string) (any, error) {
 	img, err := e.Lookup(name)
 	if err != nil {
-		if c.Type == "" {
-			if v, err := e.Volumes().Get(name); err == nil {
-				return describeVolume(e, v), nil
-			}
-		}
-		if _, bad := ref.Parse(name); c.Type == "" && (bad != nil || errors.Is(err, oci.ErrNotFound)) {
-			err = fault.New("`rl ps -a` lists containers, `rl images` images", "no such object: %s", name)
-		}
 		return nil, err
 	}
 	d := describe(img)

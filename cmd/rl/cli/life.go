@@ -144,7 +144,7 @@ type rmCmd struct {
 
 // Run removes each container.
 func (c *rmCmd) Run(a *app) error {
-	return eachContainer(a, c.Names, c.Force, func(e *run.Engine, name string) error { return e.Remove(name, c.Force, c.Volumes) })
+	return refused(eachContainer(a, c.Names, c.Force, func(e *run.Engine, name string) error { return e.Remove(name, c.Force, c.Volumes) }))
 }
 
 type waitCmd struct {

@@ -23,6 +23,7 @@ type networkCmd struct {
 	Prune      networkPruneCmd      `cmd:"" help:"Remove all networks that no running container is in."`
 	Connect    networkConnectCmd    `cmd:"" help:"Connect a running container to a network."`
 	Disconnect networkDisconnectCmd `cmd:"" help:"Take a running container out of a network."`
+	Exists     networkExistsCmd     `cmd:"" help:"Exit with 1 when there is no such network."`
 }
 
 // Help is what stands below the list of verbs.
@@ -199,10 +200,7 @@ func (c *networkRmCmd) Run(a *app) error {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return refused(joined(errs))
 }
 
 type networkConnectCmd struct {
@@ -250,4 +248,18 @@ func (c *networkDisconnectCmd) Run(a *app) error {
 		return err
 	}
 	return e.DisconnectNetwork(c.Network, c.Container)
+}
+
+type networkExistsCmd struct {
+	Name string `arg:"" help:"Name or id."`
+}
+
+// Run says it by the exit status.
+func (c *networkExistsCmd) Run(a *app) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	_, _, err = e.Network(c.Name)
+	return existence(err, network.ErrNotFound)
 }

@@ -21,15 +21,32 @@ const description = `Containers for people who have no root: one file, no daemon
 // time and memory: each command line pays for it. Where no verb has the name, as where a
 // setting comes first, it is the parser of all.
 func parserFor(g *grammar, name string, stdio Stdio) (*kong.Kong, error) {
-	v := reflect.ValueOf(g).Elem()
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if _, is := f.Tag.Lookup("cmd"); is && settingName(f) == name {
-			verb := kong.DynamicCommand(name, f.Tag.Get("help"), "", v.Field(i).Addr().Interface())
-			return newParser(&g.Global, stdio, verb)
-		}
+	if f, there := verb(reflect.ValueOf(g).Elem(), name); there {
+		return newParser(&g.Global, stdio, kong.DynamicCommand(name, f.help, "", f.command))
 	}
 	return newParser(g, stdio)
+}
+
+// found is a verb of a grammar.
+type found struct {
+	help    string
+	command any // pointer to its struct
+}
+
+// verb finds one by its name.
+func verb(grammar reflect.Value, name string) (found, bool) {
+	for i := range grammar.NumField() {
+		f := grammar.Type().Field(i)
+		if _, is := f.Tag.Lookup("cmd"); is && settingName(f) == name {
+			return found{f.Tag.Get("help"), grammar.Field(i).Addr().Interface()}, true
+		}
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			if v, there := verb(grammar.Field(i), name); there {
+				return v, true
+			}
+		}
+	}
+	return found{}, false
 }
 
 // newParser builds a grammar, with the configuration files behind it.

@@ -3,6 +3,8 @@ package cli
 import (
 	"io"
 	"os"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -26,6 +28,9 @@ func TestParserFor(t *testing.T) {
 			}
 		}
 		for _, child := range n.Children {
+			if _, same := verb(reflect.ValueOf(&all.containerVerbs).Elem(), child.Name); n.Name == "container" && same {
+				continue // they are asked without that word: see ungrouped
+			}
 			check(child, append(path[:len(path):len(path)], child.Name))
 		}
 	}
@@ -65,4 +70,16 @@ func answered(t *testing.T, args []string, build func(*grammar, Stdio) (*kong.Ko
 		t.Fatal(err)
 	}
 	return string(b) + text
+}
+
+func TestUngrouped(t *testing.T) {
+	for in, want := range map[string]string{
+		"container run -h x img": "run -h x img", "container port": "port", "container cp a b:c": "cp a b:c",
+		"container": "container", "container ls -a": "container ls -a", "container inspect x": "container inspect x", "container --help": "container --help",
+		"run container": "run container", "image run": "image run",
+	} {
+		if got := strings.Join(ungrouped(strings.Fields(in)), " "); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
 }

@@ -1,11 +1,6 @@
 package cli
 
-import (
-	"errors"
-	"fmt"
-
-	"rl/oci/ref"
-)
+import "fmt"
 
 type rmiCmd struct {
 	Images []string `arg:"" predictor:"image" help:"Names or ids."`
@@ -28,17 +23,11 @@ func (c *rmiCmd) Run(a *app) error {
 			continue
 		}
 		for _, n := range done.Untagged {
-			if r, err := ref.Parse(n); err == nil {
-				n = r.Familiar()
-			}
-			fmt.Fprintln(a.Out, "Untagged:", n)
+			fmt.Fprintln(a.Out, "Untagged:", familiar(n))
 		}
 		for _, id := range done.Deleted {
 			fmt.Fprintln(a.Out, "Deleted:", id)
 		}
 	}
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return refused(joined(errs))
 }

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"rl/oci"
-	"rl/oci/ref"
 	"rl/run"
 	"rl/run/network"
 	"rl/run/state"
@@ -77,21 +75,8 @@ func (c *systemPruneCmd) Run(a *app) error {
 		total += r.Bytes
 		deleted(a, "Volumes", r.Names)
 	}
-	images, n, err := e.PruneImages(a.ctx, func(i *oci.Image) bool {
-		return (c.All || i.Name == "") && want.likes(created(i), i.Config.Config.Labels)
-	})
-	errs[3], total = err, total+n
-	var lines []string
-	for _, name := range images.Untagged {
-		if r, err := ref.Parse(name); err == nil {
-			name = r.Familiar()
-		}
-		lines = append(lines, "untagged: "+name)
-	}
-	for _, id := range images.Deleted {
-		lines = append(lines, "deleted: "+id)
-	}
-	deleted(a, "Images", lines)
+	n, errs[3] = pruneImages(a, e, want, c.All)
+	total += n
 	fmt.Fprintln(a.Out, "Total reclaimed space:", size(total))
 	return refused(joined(errs))
 }

@@ -20,6 +20,7 @@ type volumeCmd struct {
 	Inspect volumeInspectCmd `cmd:"" help:"Show all that is known of volumes, as JSON."`
 	Rm      volumeRmCmd      `cmd:"" aliases:"remove" help:"Remove volumes that no container uses."`
 	Prune   volumePruneCmd   `cmd:"" help:"Remove all anonymous volumes that no container uses."`
+	Exists  volumeExistsCmd  `cmd:"" help:"Exit with 1 when there is no such volume."`
 }
 
 // Help is what stands below the list of verbs.
@@ -229,4 +230,18 @@ func (a *app) sure(warning string) bool {
 	line, _ := bufio.NewReader(a.In).ReadString('\n')
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes"
+}
+
+type volumeExistsCmd struct {
+	Name string `arg:"" predictor:"volume" help:"Name."`
+}
+
+// Run says it by the exit status.
+func (c *volumeExistsCmd) Run(a *app) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	_, err = e.Volumes().Get(c.Name)
+	return existence(err, volume.ErrNotFound)
 }
