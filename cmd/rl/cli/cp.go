@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -145,17 +144,5 @@ func (c *exportCmd) Run(a *app) error {
 		}
 		return e.Export(c.Container, a.Out)
 	}
-	f, err := os.CreateTemp(filepath.Dir(c.Output), ".rl-export-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if err := e.Export(c.Container, f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o600); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), c.Output)
+	return writeWhole(c.Output, func(f *os.File) error { return e.Export(c.Container, f) })
 }
