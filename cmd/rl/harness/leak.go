@@ -50,23 +50,40 @@ func uses(pid int, dir string) string {
 		return ""
 	}
 	for _, f := range []string{"cmdline", "environ", "mountinfo"} {
-		if raw, err := os.ReadFile(proc + f); err == nil && strings.Contains(string(raw), dir) {
+		if raw, err := os.ReadFile(proc + f); err == nil && mentions(string(raw), dir) {
 			return f
 		}
 	}
 	for _, l := range []string{"cwd", "root", "exe"} {
-		if to, err := os.Readlink(proc + l); err == nil && strings.HasPrefix(to, dir) {
+		if to, err := os.Readlink(proc + l); err == nil && mentions(to, dir) {
 			return l
 		}
 	}
 	fds, _ := os.ReadDir(proc + "fd")
 	for _, fd := range fds {
-		if to, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil && strings.HasPrefix(to, dir) {
+		if to, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil && mentions(to, dir) {
 			return "open file " + strings.TrimPrefix(to, dir)
 		}
 	}
 	return ""
 }
+
+// mentions tells whether a directory is in a text, or what is below it: script-pull is not in
+// script-pull-wrong.
+func mentions(text, dir string) bool {
+	for {
+		_, after, found := strings.Cut(text, dir)
+		if !found {
+			return false
+		}
+		if after == "" || !strings.ContainsRune(partOfName, rune(after[0])) {
+			return true
+		}
+		text = after
+	}
+}
+
+const partOfName = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 func state(pid int) byte {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -88,7 +105,7 @@ func leftovers(work, root, runtimeDir string) []string {
 	}
 	if raw, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
 		for line := range strings.Lines(string(raw)) {
-			if strings.Contains(line, work) {
+			if mentions(line, work) {
 				found = append(found, "mount: "+strings.TrimSpace(line))
 			}
 		}
