@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,9 +18,12 @@ import (
 
 // hand gives the monitor its config, init's program and the container's lock.
 func (p *preparation) hand(facts *plan.Facts) error {
-	prog := p.plan.Program(p.target(), func(source string) bool {
+	prog := p.plan.Program(p.target(), func(source string) (resolved string, isFile bool) {
+		if !strings.HasPrefix(source, "/proc/") { // of every process another
+			resolved, _ = filepath.EvalSymlinks(source)
+		}
 		dir, err := facts.IsDir(source)
-		return err == nil && !dir
+		return resolved, err == nil && !dir
 	})
 	if s := p.plan.Spec.Linux.Seccomp; s != nil {
 		var err error

@@ -81,14 +81,19 @@ func leave(p *program.Program) error {
 }
 
 // openSources opens what Bind operations bind, while the host's root is still
-// ours: an absolute symbolic link in a source means the host's.
+// ours: an absolute symbolic link in a source means the host's. At the next run by a restart
+// policy a link may be the container's work: of a directory of its own that lies in another.
 func openSources(ops []program.Op) ([]int, error) {
 	fds := make([]int, len(ops))
 	for i := range ops {
 		if fds[i] = -1; ops[i].Kind != program.Bind {
 			continue
 		}
-		fd, err := syscall.Open(ops[i].Source, oPath|syscall.O_CLOEXEC, 0)
+		open := func(path string, flags int) (int, error) { return syscall.Open(path, flags, 0) }
+		if ops[i].Opts&program.OptNoLinks != 0 {
+			open = raw.OpenNoLinks
+		}
+		fd, err := open(ops[i].Source, oPath|syscall.O_CLOEXEC)
 		if err == nil && ops[i].Opts&program.OptWithin != 0 {
 			fd, err = within(fd, &ops[i])
 		}

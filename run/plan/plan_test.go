@@ -151,7 +151,7 @@ func TestPrivileges(t *testing.T) {
 	if c := p.Spec.Process.Capabilities.Bounding; !slices.Equal(c, []string{"CAP_CHOWN"}) || p.Spec.Linux.Seccomp != nil || !p.Spec.Process.NoNewPrivileges {
 		t.Errorf("dropped: %q, %v", c, p.Spec.Linux.Seccomp)
 	}
-	if prog := p.Program("/r", func(string) bool { return false }); prog.Caps != 1 || !prog.NoNewPriv {
+	if prog := p.Program("/r", func(string) (string, bool) { return "", false }); prog.Caps != 1 || !prog.NoNewPriv {
 		t.Errorf("compiled to bounding set %#x", prog.Caps)
 	}
 }
@@ -197,10 +197,13 @@ func TestMounts(t *testing.T) {
 	if m := p.Mounts[len(p.Mounts)-1]; !m.Anonymous || m.Target != "/data" {
 		t.Errorf("the image's volume: %+v", m)
 	}
-	prog := p.Program("/r", func(s string) bool { return s == "/a.txt" })
+	prog := p.Program("/r", func(s string) (string, bool) { return "/real" + s, s == "/a.txt" })
 	for _, op := range prog.Ops {
 		switch op.Target {
 		case "/etc/hosts":
+			if op.Source != "/real/a.txt" || op.Opts&program.OptNoLinks == 0 {
+				t.Errorf("links may lead on: %+v", op)
+			}
 			if op.Opts&program.OptIsFile == 0 {
 				t.Error("a file is bound as a directory")
 			}

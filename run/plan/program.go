@@ -11,9 +11,10 @@ import (
 )
 
 // Program compiles the plan to what init executes. root is where the monitor
-// mounts the root file system; isFile tells of a bind's source that it is not a
-// directory. Filters are the caller's to add: they are compiled elsewhere.
-func (p *Plan) Program(root string, isFile func(source string) bool) *program.Program {
+// mounts the root file system; look tells of a bind's source where it is when all
+// links are followed, "" for what has no such place, and whether it is no directory.
+// Filters are the caller's to add: they are compiled elsewhere.
+func (p *Plan) Program(root string, look Look) *program.Program {
 	s := p.Spec
 	out := &program.Program{
 		Root: root, Hostname: s.Hostname, Domainname: s.Domainname, LoopbackUp: p.Private(specs.NetworkNamespace),
@@ -36,7 +37,7 @@ func (p *Plan) Program(root string, isFile func(source string) bool) *program.Pr
 	for _, l := range s.Process.Rlimits {
 		out.Rlimits = append(out.Rlimits, program.Rlimit{Name: strings.ToLower(strings.TrimPrefix(l.Type, "RLIMIT_")), Resource: resource(l.Type), Soft: l.Soft, Hard: l.Hard})
 	}
-	out.Ops = p.operations(isFile)
+	out.Ops = p.operations(look)
 	if h := s.Hooks; h != nil {
 		out.CreateContainer, out.StartContainer = Hooks(h.CreateContainer), Hooks(h.StartContainer)
 	}
@@ -61,16 +62,19 @@ func resource(kind string) int {
 	return u.Resource
 }
 
-func (p *Plan) operations(isFile func(string) bool) []program.Op {
+// Look is how Program looks at the source of a bind.
+type Look func(source string) (resolved string, isFile bool)
+
+func (p *Plan) operations(look Look) []program.Op {
 	var ops []program.Op
 	for _, m := range p.Spec.Mounts {
 		var op program.Op
 		if v, ok := p.part(m); ok {
 			m.Source = v.Dir
-			op = mountOp(m, func(string) bool { return false })
+			op = mountOp(m, func(string) (string, bool) { return "", false })
 			op.Opts, op.Data = op.Opts|program.OptWithin, v.Subpath
 		} else {
-			op = mountOp(m, isFile)
+			op = mountOp(m, look)
 		}
 		if data, ok := p.file(m); ok {
 			op = program.Op{Kind: program.File, Target: m.Destination, Data: data, Mode: 0o644}
@@ -181,7 +185,7 @@ var mountFlags = [...]struct {
 }
 
 // mountOp turns a mount of the specification into init's operation.
-func mountOp(m specs.Mount, isFile func(string) bool) program.Op {
+func mountOp(m specs.Mount, look Look) program.Op {
 	op := program.Op{Kind: program.Mount, Type: m.Type, Source: m.Source, Target: m.Destination}
 	switch m.Type {
 	case "proc":
@@ -190,7 +194,11 @@ func mountOp(m specs.Mount, isFile func(string) bool) program.Op {
 		op.Kind = program.Sysfs
 	case "bind":
 		op.Kind = program.Bind
-		if isFile(m.Source) {
+		resolved, isFile := look(m.Source)
+		if resolved != "" {
+			op.Source, op.Opts = resolved, op.Opts|program.OptNoLinks
+		}
+		if isFile {
 			op.Opts |= program.OptIsFile
 		}
 	case "cgroup2", "mqueue":

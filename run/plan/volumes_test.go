@@ -43,11 +43,11 @@ func TestInheritedMounts(t *testing.T) {
 func TestSubpath(t *testing.T) {
 	f := Flags{Mounts: []option.Mount{{Type: option.Volume, Source: "vol", Target: "/x", Subpath: "a/b", ReadOnly: true}}}
 	p := mustPlan(t, v1.ImageConfig{Cmd: []string{"sh"}}, f, facts(t))
-	prog := p.Program("/r", func(s string) bool {
+	prog := p.Program("/r", func(s string) (string, bool) {
 		if s == "/v/vol/_data/a/b" {
 			t.Error("the part was looked at on the host")
 		}
-		return false
+		return "", false
 	})
 	for _, op := range prog.Ops {
 		if op.Target == "/x" {

@@ -35,6 +35,7 @@ const (
 	OptIsFile                  // Bind: the source is not a directory
 	OptOptional                // a failure is not one
 	OptWithin                  // Bind: what is bound is Data, a path in the directory Source, out of which no link leads
+	OptNoLinks                 // Bind: there is no link in Source; one that there is now was put there since
 )
 
 // Op is one operation.

@@ -30,6 +30,7 @@ const (
 	atRecursive = 0x8000
 
 	noMagicLinks = 0x02 // RESOLVE_NO_MAGICLINKS
+	noSymlinks   = 0x04 // RESOLVE_NO_SYMLINKS
 	inRoot       = 0x10 // RESOLVE_IN_ROOT
 
 	AttrRdonly = 1 // MOUNT_ATTR_RDONLY

@@ -46,9 +46,14 @@ func MountSetattr(path string, set uint64) error {
 // Open opens a file and follows no magic link on the way, as procfs has them: they lead to other
 // processes' files whatever the root is (openat2(2) with RESOLVE_NO_MAGICLINKS, Linux 5.6;
 // where that is missing or forbidden, open(2)).
-func Open(path string, flags int) (int, error) {
+func Open(path string, flags int) (int, error) { return resolving(path, flags, noMagicLinks) }
+
+// OpenNoLinks is Open that follows no symbolic link at all: ELOOP.
+func OpenNoLinks(path string, flags int) (int, error) { return resolving(path, flags, noSymlinks) }
+
+func resolving(path string, flags int, resolve uint64) (int, error) {
 	const cwd = -100 // AT_FDCWD
-	fd, err := openat2(cwd, path, uint64(flags), noMagicLinks)
+	fd, err := openat2(cwd, path, uint64(flags), resolve)
 	if err == syscall.ENOSYS || err == syscall.EPERM {
 		return syscall.Open(path, flags, 0)
 	}
