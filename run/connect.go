@@ -134,13 +134,18 @@ func (c *connection) name(conf *slirp.Config, name string) {
 }
 
 // listenAt decides where the monitor listens for commands.
-func (p *preparation) listenAt() error {
-	dir, err := probe.Runtime(p.Facts)
+func (p *preparation) listenAt() (err error) {
+	p.conn.control, err = p.controlOf(p.rec.ID)
+	return err
+}
+
+// controlOf is where the monitor of a container listens.
+func (e *Engine) controlOf(id string) (string, error) {
+	dir, err := probe.Runtime(e.Facts)
 	if err != nil {
-		return err
+		return "", err
 	}
-	p.conn.control = filepath.Join(dir.Path, monitor.ControlName(p.rec.ID))
-	return nil
+	return filepath.Join(dir.Path, monitor.ControlName(id)), nil
 }
 
 // donate hands the files to the monitor, which waits for its config after them.

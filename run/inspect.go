@@ -37,7 +37,7 @@ func (e *Engine) Describe(text string) (*Description, error) {
 		return nil, err
 	}
 	d := &Description{Record: rec, Dir: e.State.Dir(rec)}
-	if d.Status, err = e.State.Status(rec); err != nil {
+	if d.Status, err = e.Status(rec); err != nil {
 		return nil, err
 	}
 	data, err := os.ReadFile(filepath.Join(d.Dir, "config.json"))

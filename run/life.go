@@ -200,6 +200,11 @@ func (e *Engine) Remove(text string, force, volumes bool) error {
 		if !force {
 			return e.inTheWay(rec)
 		}
+		if rec.Control == "" { // its record is damaged
+			if rec.Control, err = e.controlOf(rec.ID); err != nil {
+				return err
+			}
+		}
 		ended := make(chan error, 1)
 		go func() {
 			_, err := e.wait(rec)

@@ -17,13 +17,15 @@ func (e *Engine) PruneContainers(want func(*state.Record, state.Status) bool, da
 	}
 	var ended []*state.Record
 	for _, rec := range list {
-		if s, err := e.State.Status(rec); err == nil && !s.Running && want(rec, s) {
+		if s, err := e.Status(rec); err == nil && !s.Running && want(rec, s) {
 			ended = append(ended, rec)
 		}
 	}
 	if damaged {
 		for _, id := range broken {
-			ended = append(ended, &state.Record{ID: id})
+			if !e.State.Running(id) {
+				ended = append(ended, &state.Record{ID: id})
+			}
 		}
 	}
 	sizes := e.ContainerSizes(ended)

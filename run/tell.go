@@ -68,6 +68,24 @@ func (e *Engine) mourned(rec *state.Record) {
 	}
 }
 
+// Status is what a container is doing. One whose end nobody saw has ended now, when it is found.
+func (e *Engine) Status(rec *state.Record) (state.Status, error) {
+	list, err := e.Statuses([]*state.Record{rec})
+	return list[0], err
+}
+
+// Statuses are those of several containers.
+func (e *Engine) Statuses(list []*state.Record) ([]state.Status, error) {
+	all, err := e.State.Statuses(list)
+	for i, s := range all {
+		if s.Unseen {
+			e.mourned(list[i])
+			all[i], _ = e.State.Status(list[i])
+		}
+	}
+	return all, err
+}
+
 // Events gives what happened, and with w.Follow what happens.
 func (e *Engine) Events(ctx context.Context, w events.Want, each func(events.Event) error) error {
 	dir, err := probe.Runtime(e.Facts)

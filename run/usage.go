@@ -133,7 +133,7 @@ func (e *Engine) containerUsage(u *Usage) error {
 	sizes := e.ContainerSizes(list)
 	for _, rec := range list {
 		c := ContainerUsage{Record: rec, Size: sizes[rec.ID].Size, Virtual: sizes[rec.ID].Virtual}
-		if c.Status, err = e.State.Status(rec); err != nil {
+		if c.Status, err = e.Status(rec); err != nil {
 			return err
 		}
 		u.Containers = append(u.Containers, c)

@@ -32,8 +32,8 @@ func (r Root) identify(text string) (string, error) {
 	if len(text) > 255 || text == "" || text[0] == '.' || strings.ContainsAny(text, "/\x00") { // no file of ours
 		return "", notFound(text)
 	}
-	prefix := len(text) <= 64 && strings.Trim(text, "0123456789abcdef") == ""
-	if len(text) == 64 && prefix && r.find(text) != "" {
+	prefix := len(text) <= idLength && strings.Trim(text, hexDigits) == ""
+	if len(text) == idLength && prefix && r.find(text) != "" {
 		return text, nil
 	}
 	if id, err := os.Readlink(r.name(text)); err == nil && r.find(id) != "" {
@@ -44,7 +44,7 @@ func (r Root) identify(text string) (string, error) {
 		if !prefix {
 			break
 		}
-		ids, err := readNames(filepath.Join(string(r), parent(ephemeral)))
+		ids, err := readIDs(filepath.Join(string(r), parent(ephemeral)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", err
 		}
@@ -67,8 +67,8 @@ func notFound(text string) error {
 	return fault.New("give its name, its id, or the beginning of its id", "%w: %q", ErrNotFound, text)
 }
 
-// nameOf is the name of a container whose record cannot tell.
-func (r Root) nameOf(id string) string {
+// NameOf is the name of a container whose record cannot tell.
+func (r Root) NameOf(id string) string {
 	for _, name := range r.Names() {
 		if to, _ := os.Readlink(r.name(name)); to == id {
 			return name
@@ -76,6 +76,19 @@ func (r Root) nameOf(id string) string {
 	}
 	return ""
 }
+
+// readIDs are the containers in a directory: what else is there is none of ours, as what
+// NFS keeps of open files.
+func readIDs(dir string) ([]string, error) {
+	names, err := readNames(dir)
+	return slices.DeleteFunc(names, func(s string) bool { return len(s) != idLength || strings.Trim(s, hexDigits) != "" }), err
+}
+
+// An id is that many of these.
+const (
+	idLength  = 64
+	hexDigits = "0123456789abcdef"
+)
 
 // Names are the names of all containers.
 func (r Root) Names() []string {

@@ -44,7 +44,7 @@ func (r Root) all() (list []*Record, err error) {
 func (r Root) every(show func(id string, rec *Record, err error)) error {
 	for _, ephemeral := range []bool{false, true} {
 		dir := filepath.Join(string(r), parent(ephemeral))
-		ids, err := readNames(dir)
+		ids, err := readIDs(dir)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}

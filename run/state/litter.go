@@ -20,7 +20,7 @@ func (r Root) Unrecord(rec *Record) error {
 func (r Root) Forget(rec *Record) error {
 	name := rec.Name
 	if id, _ := os.Readlink(r.name(name)); id != rec.ID || name == "" {
-		name = r.nameOf(rec.ID) // it was renamed
+		name = r.NameOf(rec.ID) // it was renamed
 	}
 	if name == "" {
 		return nil
@@ -39,7 +39,7 @@ func (r Root) Name(rec *Record) string { return r.name(rec.Name) }
 // them locked.
 func (r Root) Litter() (ids []string, locks []*os.File) {
 	for _, ephemeral := range []bool{true, false} {
-		names, _ := readNames(filepath.Join(string(r), parent(ephemeral)))
+		names, _ := readIDs(filepath.Join(string(r), parent(ephemeral)))
 		for _, id := range names {
 			dir := filepath.Join(string(r), parent(ephemeral), id)
 			if !ephemeral && recorded(dir) {
@@ -93,7 +93,7 @@ func recorded(dir string) bool {
 // Unrecorded is the record of a container that has none: where it is, and its name.
 func (r Root) Unrecorded(id string) *Record {
 	_, err := os.Lstat(filepath.Join(string(r), parent(true), id))
-	return &Record{ID: id, Name: r.nameOf(id), Remove: err == nil}
+	return &Record{ID: id, Name: r.NameOf(id), Remove: err == nil}
 }
 
 func readNames(dir string) ([]string, error) {

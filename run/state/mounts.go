@@ -46,7 +46,7 @@ func (rec *Record) Uses(volume string) bool {
 func (r Root) VolumeUsers(names []string, but string) (map[string][]string, error) {
 	users := map[string][]string{}
 	for _, ephemeral := range []bool{false, true} {
-		ids, err := readNames(filepath.Join(string(r), parent(ephemeral)))
+		ids, err := readIDs(filepath.Join(string(r), parent(ephemeral)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}

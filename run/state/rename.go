@@ -29,7 +29,7 @@ func (r Root) Rename(rec *Record, name string) error {
 				return taken(name, holder)
 			}
 		case errors.Is(err, os.ErrNotExist): // it was renamed, or removed, meanwhile
-			now := r.nameOf(rec.ID)
+			now := r.NameOf(rec.ID)
 			if now == "" {
 				return notFound(rec.ID)
 			}
@@ -79,7 +79,7 @@ func taken(name, holder string) error {
 // current puts the name right that a record has from before a rename.
 func (r Root) current(rec *Record) {
 	if id, _ := os.Readlink(r.name(rec.Name)); id != rec.ID {
-		if now := r.nameOf(rec.ID); now != "" {
+		if now := r.NameOf(rec.ID); now != "" {
 			rec.Name = now
 		}
 	}

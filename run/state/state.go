@@ -339,13 +339,13 @@ func (r Root) read(dir, id string) (*Record, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, removed(id)
 	}
-	if err != nil {
-		return nil, err
-	}
 	rec := new(Record)
-	if err := json.Unmarshal(data, rec); err != nil || rec.ID != id {
-		rec = &Record{ID: id, Name: r.nameOf(id), Remove: filepath.Base(filepath.Dir(dir)) == parent(true)}
-		return rec, fault.New("`rl rm` removes it", "container %.12s: %w (%s)", id, ErrDamaged, filepath.Join(dir, recordFile))
+	if err == nil {
+		err = json.Unmarshal(data, rec)
+	}
+	if err != nil || rec.ID != id {
+		rec = &Record{ID: id, Name: r.NameOf(id), Remove: filepath.Base(filepath.Dir(dir)) == parent(true)}
+		return rec, fault.New("`rl rm` removes it, with -f also while it runs", "container %.12s: %w (%s)", id, ErrDamaged, filepath.Join(dir, recordFile))
 	}
 	r.current(rec)
 	return rec, nil

@@ -24,6 +24,7 @@ type Status struct {
 	Started  time.Time      // zero: never
 	Exit     int            // its exit status, when it has ended
 	Finished time.Time
+	Unseen   bool // nobody was there when it ended: Exit is Killed, Finished the last that is known
 }
 
 // ExitFile is where the monitor writes how the workload ended.
@@ -75,7 +76,7 @@ func (r Root) life(rec *Record) (s Status, err error) {
 		if s.Running || rec.Fresh {
 			return s, nil
 		}
-		s.Exit, s.Finished = Killed, s.Started
+		s.Exit, s.Finished, s.Unseen = Killed, s.Started, true
 		return s, nil
 	}
 	if err != nil {

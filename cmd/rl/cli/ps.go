@@ -71,7 +71,7 @@ func (c *psCmd) Run(a *app) error {
 	if last > 0 && len(c.Filter) == 0 {
 		list = list[:min(last, len(list))]
 	}
-	statuses, err := e.State.Statuses(list)
+	statuses, err := e.Statuses(list)
 	if err != nil {
 		a.notice(err.Error())
 	}
@@ -97,8 +97,8 @@ func (c *psCmd) Run(a *app) error {
 		}
 	}
 	for _, id := range broken {
-		if all && last <= 0 && len(c.Filter) == 0 {
-			rows = append(rows, psRow{ID: c.cut(id), Status: "Damaged", State: "dead"})
+		if (all || e.State.Running(id)) && last <= 0 && len(c.Filter) == 0 {
+			rows = append(rows, psRow{ID: c.cut(id), Names: e.State.NameOf(id), Status: "Damaged", State: "dead"})
 		}
 	}
 	return c.print(a, rows)
