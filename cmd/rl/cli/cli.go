@@ -99,6 +99,17 @@ type app struct {
 	Stdio
 	*Global
 	ctx context.Context
+
+	unsaid error // the first failure of println and printf
+}
+
+// println writes a line of the result; that it could not fails the command at its end.
+func (a *app) println(what ...any) { a.printf("%s", fmt.Sprintln(what...)) }
+
+func (a *app) printf(format string, what ...any) {
+	if _, err := fmt.Fprintf(a.Out, format, what...); err != nil && a.unsaid == nil {
+		a.unsaid = err
+	}
 }
 
 // Main runs the command line and gives the exit status.
@@ -136,7 +147,11 @@ func dispatch(ctx context.Context, g *grammar, args []string, stdio Stdio) error
 	if g.Root != "" {
 		os.Setenv("RL_ROOT", g.Root)
 	}
-	return parsed.Run(&app{Stdio: stdio, Global: &g.Global, ctx: ctx})
+	a := &app{Stdio: stdio, Global: &g.Global, ctx: ctx}
+	if err := parsed.Run(a); err != nil {
+		return err
+	}
+	return a.unsaid
 }
 
 // dockerHelp makes -h mean help, but for run, where it is docker's --hostname,

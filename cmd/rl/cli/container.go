@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 
 	"rl/run/state"
@@ -100,6 +99,6 @@ func (c *containerPruneCmd) Run(a *app) error {
 	}
 	ids, bytes, err := e.PruneContainers(func(rec *state.Record, _ state.Status) bool { return want.likes(rec.Created, rec.Labels) }, len(c.Filter) == 0)
 	deleted(a, "Containers", ids)
-	fmt.Fprintln(a.Out, "Total reclaimed space:", size(bytes))
+	a.println("Total reclaimed space:", size(bytes))
 	return refused(err)
 }

@@ -117,7 +117,7 @@ func (c *diffCmd) Run(a *app) error {
 		return err
 	}
 	for _, ch := range list {
-		fmt.Fprintf(a.Out, "%c %s\n", ch.Kind, carry.Quote(ch.Path))
+		a.printf("%c %s\n", ch.Kind, carry.Quote(ch.Path))
 	}
 	return nil
 }

@@ -157,8 +157,8 @@ func (c *cronCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.Out, "# add this to your crontab: rl generate cron | { crontab -l; cat; } | crontab -")
-	fmt.Fprintf(a.Out, "@reboot %s --root %s start --restart-policy\n", quoteCron(exe), quoteCron(e.Store.Root()))
+	a.println("# add this to your crontab: rl generate cron | { crontab -l; cat; } | crontab -")
+	a.printf("@reboot %s --root %s start --restart-policy\n", quoteCron(exe), quoteCron(e.Store.Root()))
 	return nil
 }
 

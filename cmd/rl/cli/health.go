@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"rl/run/plan"
 	"rl/run/plan/option"
 )
@@ -43,6 +41,6 @@ func (c *healthcheckRunCmd) Run(a *app) error {
 	if err != nil || good {
 		return err
 	}
-	fmt.Fprintln(a.Out, status)
+	a.println(status)
 	return exitCode(1)
 }

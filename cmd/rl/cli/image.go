@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"rl/oci"
 	"rl/oci/ref"
 	"rl/run"
@@ -61,7 +59,7 @@ func (c *imagePruneCmd) Run(a *app) error {
 		return err
 	}
 	bytes, err := pruneImages(a, e, want, c.All)
-	fmt.Fprintln(a.Out, "Total reclaimed space:", size(bytes))
+	a.println("Total reclaimed space:", size(bytes))
 	return refused(err)
 }
 

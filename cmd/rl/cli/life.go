@@ -65,7 +65,7 @@ func (c *startCmd) byPolicy(a *app) error {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			return
 		}
-		fmt.Fprintln(a.Out, name)
+		a.println(name)
 	})
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (c *waitCmd) Run(a *app) error {
 			errs = append(errs, err)
 			continue
 		}
-		fmt.Fprintln(a.Out, code)
+		a.println(code)
 	}
 	return joined(errs)
 }
@@ -179,7 +179,7 @@ func eachContainer(a *app, names []string, ignore bool, do func(*run.Engine, str
 	for _, name := range names {
 		switch err := do(e, name); {
 		case err == nil:
-			fmt.Fprintln(a.Out, name)
+			a.println(name)
 		case !ignore || !errors.Is(err, state.ErrNotFound):
 			errs = append(errs, err)
 		}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,7 +125,7 @@ func (c *networkPruneCmd) Run(a *app) error {
 		return ok && err == nil
 	})
 	if len(names) > 0 {
-		fmt.Fprintf(a.Out, "Deleted Networks:\n%s\n\n", strings.Join(names, "\n"))
+		a.printf("Deleted Networks:\n%s\n\n", strings.Join(names, "\n"))
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -78,7 +77,7 @@ func (c *networkInspectCmd) Run(a *app) error {
 	} else {
 		var b []byte
 		b, err = json.MarshalIndent(all, "", "    ")
-		fmt.Fprintln(a.Out, string(b))
+		a.println(string(b))
 	}
 	if errs = append(errs, err); len(errs) == 2 && err == nil {
 		return errs[0]

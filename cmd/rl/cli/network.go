@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -74,7 +73,7 @@ func (c *networkCreateCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(a.Out, n.ID)
+	a.println(n.ID)
 	return nil
 }
 
@@ -157,7 +156,7 @@ func (c *networkLsCmd) Run(a *app) error {
 func (c *networkLsCmd) print(a *app, rows []networkRow) error {
 	if c.Quiet && c.Format == "" {
 		for _, r := range rows {
-			fmt.Fprintln(a.Out, r.ID)
+			a.println(r.ID)
 		}
 		return nil
 	}
@@ -195,7 +194,7 @@ func (c *networkRmCmd) Run(a *app) error {
 		name, err := e.RemoveNetwork(text)
 		switch {
 		case err == nil:
-			fmt.Fprintln(a.Out, name)
+			a.println(name)
 		case !c.Force || !errors.Is(err, network.ErrNotFound):
 			errs = append(errs, err)
 		}

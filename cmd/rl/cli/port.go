@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -32,7 +31,7 @@ func (c *portCmd) Run(a *app) error {
 	}
 	if c.Port == "" {
 		for _, p := range spread(rec.Ports) {
-			fmt.Fprintf(a.Out, "%d/%s -> %s\n", p.ContainerPort, p.Proto, netip.AddrPortFrom(p.HostIP, p.HostPort))
+			a.printf("%d/%s -> %s\n", p.ContainerPort, p.Proto, netip.AddrPortFrom(p.HostIP, p.HostPort))
 		}
 		return nil
 	}
@@ -44,7 +43,7 @@ func (c *portCmd) Run(a *app) error {
 	for _, p := range spread(rec.Ports) {
 		if p.ContainerPort == want.Port && p.Proto == want.Proto {
 			found = true
-			fmt.Fprintln(a.Out, netip.AddrPortFrom(p.HostIP, p.HostPort))
+			a.println(netip.AddrPortFrom(p.HostIP, p.HostPort))
 		}
 	}
 	if !found {

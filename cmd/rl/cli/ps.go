@@ -183,7 +183,7 @@ func stateOf(s state.Status) string {
 func (c *psCmd) print(a *app, rows []psRow) error {
 	if c.Quiet && c.Format == "" {
 		for _, r := range rows {
-			fmt.Fprintln(a.Out, r.ID)
+			a.println(r.ID)
 		}
 		return nil
 	}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"rl/oci/ref"
 	"rl/run"
 	"rl/run/plan/option"
@@ -39,9 +37,9 @@ func (c *pullCmd) Run(a *app) error {
 		return err
 	}
 	if c.Quiet {
-		fmt.Fprintln(a.Out, img.ID)
+		a.println(img.ID)
 		return nil
 	}
-	fmt.Fprintf(a.Out, "Digest: %s\n%s\n", img.Descriptor.Digest, img.Name)
+	a.printf("Digest: %s\n%s\n", img.Descriptor.Digest, img.Name)
 	return e.Sweep(a.ctx)
 }

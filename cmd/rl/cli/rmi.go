@@ -1,7 +1,5 @@
 package cli
 
-import "fmt"
-
 type rmiCmd struct {
 	Images []string `arg:"" predictor:"image" help:"Names or ids."`
 	Force  bool     `short:"f" help:"Also when a container was made of it, or it has several names."`
@@ -23,10 +21,10 @@ func (c *rmiCmd) Run(a *app) error {
 			continue
 		}
 		for _, n := range done.Untagged {
-			fmt.Fprintln(a.Out, "Untagged:", familiar(n))
+			a.println("Untagged:", familiar(n))
 		}
 		for _, id := range done.Deleted {
-			fmt.Fprintln(a.Out, "Deleted:", id)
+			a.println("Deleted:", id)
 		}
 	}
 	return refused(joined(errs))

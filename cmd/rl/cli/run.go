@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -134,7 +133,7 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	box := &run.Container{Flags: *flags, CIDFile: c.Cidfile, SigProxy: c.SigProxy, Detach: keys, Stdio: stdio,
-		Background: c.Detach, Started: func(id string) { fmt.Fprintln(a.Out, id) }}
+		Background: c.Detach, Started: func(id string) { a.println(id) }}
 	if c.Rootfs != "" {
 		box.Flags.Args = c.Image
 		if box.Rootfs, err = filepath.Abs(c.Rootfs); err != nil {
@@ -147,7 +146,7 @@ func (c *runCmd) Run(a *app) error {
 	if c.only {
 		id, err := e.Create(a.ctx, box)
 		if err == nil {
-			fmt.Fprintln(a.Out, id)
+			a.println(id)
 		}
 		return err
 	}

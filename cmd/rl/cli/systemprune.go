@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -77,7 +76,7 @@ func (c *systemPruneCmd) Run(a *app) error {
 	}
 	n, errs[3] = pruneImages(a, e, want, c.All)
 	total += n
-	fmt.Fprintln(a.Out, "Total reclaimed space:", size(total))
+	a.println("Total reclaimed space:", size(total))
 	return refused(joined(errs))
 }
 
@@ -98,6 +97,6 @@ func (c *systemPruneCmd) list() string {
 // deleted prints what was removed of one kind.
 func deleted(a *app, kind string, names []string) {
 	if len(names) > 0 {
-		fmt.Fprintf(a.Out, "Deleted %s:\n%s\n\n", kind, strings.Join(names, "\n"))
+		a.printf("Deleted %s:\n%s\n\n", kind, strings.Join(names, "\n"))
 	}
 }

@@ -64,7 +64,7 @@ func (c *volumeCreateCmd) Run(a *app) error {
 	if err != nil {
 		return refused(err)
 	}
-	fmt.Fprintln(a.Out, v.Name)
+	a.println(v.Name)
 	return nil
 }
 
@@ -104,7 +104,7 @@ func (c *volumeLsCmd) Run(a *app) error {
 	}
 	if c.Quiet && c.Format == "" {
 		for _, v := range list {
-			fmt.Fprintln(a.Out, v.Name)
+			a.println(v.Name)
 		}
 		return nil
 	}
@@ -184,7 +184,7 @@ func (c *volumeRmCmd) Run(a *app) error {
 	for _, name := range c.Names {
 		err := e.RemoveVolume(name)
 		if err == nil || c.Force && errors.Is(err, volume.ErrNotFound) {
-			fmt.Fprintln(a.Out, name)
+			a.println(name)
 			continue
 		}
 		errs = append(errs, err)
@@ -218,15 +218,15 @@ func (c *volumePruneCmd) Run(a *app) error {
 	}
 	done, err := e.PruneVolumes(func(v *volume.Volume) bool { return (all || v.Anonymous()) && want.likes(v) })
 	if len(done.Names) > 0 {
-		fmt.Fprintf(a.Out, "Deleted Volumes:\n%s\n\n", strings.Join(done.Names, "\n"))
+		a.printf("Deleted Volumes:\n%s\n\n", strings.Join(done.Names, "\n"))
 	}
-	fmt.Fprintln(a.Out, "Total reclaimed space:", size(done.Bytes))
+	a.println("Total reclaimed space:", size(done.Bytes))
 	return refused(err)
 }
 
 // sure asks before something is removed.
 func (a *app) sure(warning string) bool {
-	fmt.Fprint(a.Out, "WARNING! "+warning+"\nAre you sure you want to continue? [y/N] ")
+	a.printf("%s", "WARNING! "+warning+"\nAre you sure you want to continue? [y/N] ")
 	line, _ := bufio.NewReader(a.In).ReadString('\n')
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes"
