@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"rl/run/cgroup"
 	"rl/run/cgroup/bus"
@@ -52,7 +53,12 @@ func (p *preparation) chooseCgroup() error {
 		check := p.Facts.Check("cgroup")
 		reason, remedy = check.Fact+": "+check.Reason, check.Remedy
 	}
-	if reason != "" {
+	if reason == "" {
+		return nil
+	}
+	// That there is to be no limit can be had everywhere.
+	p.cgroup.settings = slices.DeleteFunc(p.cgroup.settings, cgroup.Setting.Unlimited)
+	if len(p.cgroup.settings) > 0 {
 		return fault.New(remedy, "%s: limits need a cgroup of the container's own, and there is none: %s", p.cgroup.settings[0].Flag, reason)
 	}
 	return nil
@@ -215,7 +221,7 @@ func (e *Engine) Update(text string, change option.Limits) error {
 	}
 	return e.change(rec, monitor.AskLimits, change, func(r *state.Record) error {
 		all, _, err := cgroup.Change(r.Limits, change, runtime.NumCPU())
-		if err == nil {
+		if err == nil { // whether they can be had, the next start sees: it may be in another session
 			r.Limits = &all
 		}
 		return err

@@ -17,6 +17,9 @@ type Setting struct {
 	Derived    bool     // nobody asked for it: it is left where there is no such file
 }
 
+// Unlimited tells whether it says that there is no limit.
+func (s Setting) Unlimited() bool { return s.Value == unlimited }
+
 const (
 	unlimited     = "max"
 	defaultPeriod = 100000 // µs, the kernel's and docker's
