@@ -204,11 +204,19 @@ func render(stdio Stdio, err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	status, hint := advice(err)
-	fmt.Fprintln(stdio.Err, "rl:", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
-	if hint != "" {
-		fmt.Fprintln(stdio.Err, "  "+hint)
+	each := []error{err}
+	var several failures
+	if errors.As(err, &several) {
+		each = several
 	}
+	for _, err := range each {
+		_, hint := advice(err)
+		fmt.Fprintln(stdio.Err, "rl:", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+		if hint != "" {
+			fmt.Fprintln(stdio.Err, "  "+hint)
+		}
+	}
+	status, _ := advice(err)
 	return status
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"os"
 	"time"
 
@@ -187,10 +188,22 @@ func eachContainer(a *app, names []string, ignore bool, do func(*run.Engine, str
 	return joined(errs)
 }
 
-// joined keeps the remedy of an error that is alone.
+// joined makes the failures of several things one; nil when there is none.
 func joined(errs []error) error {
-	if len(errs) == 1 {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
 		return errs[0]
 	}
-	return errors.Join(errs...)
+	return failures(errs)
 }
+
+// failures are of different things: each is told in a line of its own, with its remedy.
+type failures []error
+
+func (f failures) Error() string { return errors.Join(f...).Error() }
+
+// Unwrap gives them to errors.Is and errors.As.
+func (f failures) Unwrap() []error { return f }

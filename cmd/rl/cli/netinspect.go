@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -79,10 +78,7 @@ func (c *networkInspectCmd) Run(a *app) error {
 		b, err = json.MarshalIndent(all, "", "    ")
 		a.println(string(b))
 	}
-	if errs = append(errs, err); len(errs) == 2 && err == nil {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return joined(append(errs, err))
 }
 
 func describeNetwork(n *network.Network, members []network.Holder) inspectedNetwork {
