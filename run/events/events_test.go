@@ -50,6 +50,14 @@ func TestAddAndRead(t *testing.T) {
 	if got := read(t, For(filepath.Dir(string(j)), "/other"), Want{}); len(got) != 0 {
 		t.Errorf("another store's journal has %+v", got)
 	}
+	between := New(Container, "start", "id1", nil)
+	between.Nano = first.Nano + 1
+	if err := j.Add(between); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, j, Want{}); len(got) != 3 || got[1].Action != "start" {
+		t.Errorf("not in the order in which it happened: %+v", got)
+	}
 	if err := Journal("").Add(first); err != nil {
 		t.Errorf("no journal: %v", err)
 	}

@@ -2,12 +2,14 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,20 +23,36 @@ type Want struct {
 	Lost   func() // told when files went before they could be read; nil is not told
 }
 
-// Read gives the events, in the order in which they were written, to each. With
+// Read gives the events to each: those that were in the order in which they happened, what
+// comes then in that in which it is written. With
 // Follow it goes on until Until, or until ctx ends, which is no error.
 func (j Journal) Read(ctx context.Context, w Want, each func(Event) error) error {
 	if w.Since.IsZero() && w.Follow && w.Until.IsZero() {
 		w.Since = time.Now()
 	}
-	r := &reader{Journal: j, want: w, each: each}
+	// What was before is told in its order: who writes several events writes them at once.
+	var before []Event
+	r := &reader{Journal: j, want: w, each: func(e Event) error { before = append(before, e); return nil }}
 	defer r.close()
+	past := func() error {
+		slices.SortStableFunc(before, func(x, y Event) int { return cmp.Compare(x.Nano, y.Nano) })
+		for _, e := range before {
+			if err := each(e); err != nil {
+				return err
+			}
+		}
+		r.each, before = each, nil
+		return nil
+	}
 	follow := w.Follow && (w.Until.IsZero() || time.Now().Before(w.Until))
 	if !follow {
 		if err := r.all(); err != nil {
 			return err
 		}
-		return r.all() // what was renamed between listing and opening
+		if err := r.all(); err != nil { // what was renamed between listing and opening
+			return err
+		}
+		return past()
 	}
 	if err := os.MkdirAll(string(j), 0o700); err != nil {
 		return fmt.Errorf("follow events: %w", err)
@@ -50,6 +68,12 @@ func (j Journal) Read(ctx context.Context, w Want, each func(Event) error) error
 	stop := context.AfterFunc(ctx, func() { watch.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	buf := make([]byte, 4096)
+	if err := r.all(); err != nil {
+		return err
+	}
+	if err := past(); err != nil {
+		return err
+	}
 	for {
 		if err := r.all(); err != nil {
 			return err
