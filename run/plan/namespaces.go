@@ -21,9 +21,12 @@ func (p *Plan) namespaces(_ *v1.ImageConfig, f *Flags, h *Facts) error {
 		p.Spec.Linux.Namespaces = append(p.Spec.Linux.Namespaces, specs.LinuxNamespace{Type: kind})
 	}
 	private := p.Private(specs.UTSNamespace)
+	p.Spec.Domainname = f.Domainname
 	switch {
 	case f.Hostname != "" && !private:
 		return fault.New("leave one of them away", "--hostname and --uts host exclude each other")
+	case f.Domainname != "" && !private:
+		return fault.New("leave one of them away", "--domainname and --uts host exclude each other")
 	case private && h.Net.shared() != nil:
 		p.Spec.Hostname = h.Net.shared().Hostname
 	case private:

@@ -31,11 +31,12 @@ type Flags struct {
 	UserText   string // --user as written; "" asks nothing
 	Groups     []string
 
-	Hostname string
-	AddHosts []option.AddHost
-	DNS      []string
-	Search   []string
-	DNSOpts  []string
+	Hostname   string
+	Domainname string // NIS
+	AddHosts   []option.AddHost
+	DNS        []string
+	Search     []string
+	DNSOpts    []string
 
 	Name        string
 	Labels      []option.Label

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -132,6 +133,11 @@ func dispatch(ctx context.Context, g *grammar, args []string, stdio Stdio) error
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	for _, arg := range args {
+		if !utf8.ValidString(arg) { // what is stored of a container, and said to its monitor, is JSON
+			return fault.New("have a shell in the container write such bytes: sh -c 'printf \"\\377\"'", "the argument %q is not UTF-8, and would not arrive as it is", arg)
+		}
+	}
 	args = dockerHelp(ungrouped(args))
 	parser, err := parserFor(g, args[0], stdio)
 	if err != nil {
@@ -171,7 +177,11 @@ func usageError(err error) error {
 	var parse *kong.ParseError
 	hint := "`rl --help` lists the commands"
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-		hint = "`" + parse.Context.Selected().FullPath() + " --help` lists what it takes"
+		verb := parse.Context.Selected()
+		hint = "`" + verb.FullPath() + " --help` lists what it takes"
+		if refused := refusal(parse); refused != nil && (verb.Name == "run" || verb.Name == "create") {
+			return refused
+		}
 	}
 	return fault.New(hint, "%s", strings.TrimPrefix(err.Error(), "error: "))
 }

@@ -3,8 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"os"
+	"slices"
 	"time"
 
 	"rl/run"

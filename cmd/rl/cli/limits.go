@@ -86,16 +86,12 @@ func unsignedOf(flag string, bits int) func(string) (uint64, error) {
 
 // cgroupFlags are those of run alone.
 type cgroupFlags struct {
-	CgroupParent   string `name:"cgroup-parent" placeholder:"CGROUP" help:"Slice of the service manager, or path below the caller's cgroup, for the container's."`
-	Cgroupns       string `name:"cgroupns" placeholder:"MODE" help:"private or host."`
-	OomKillDisable bool   `name:"oom-kill-disable" hidden:"" help:"Refused: cgroup v2 has no such thing."`
+	CgroupParent string `name:"cgroup-parent" placeholder:"CGROUP" help:"Slice of the service manager, or path below the caller's cgroup, for the container's."`
+	Cgroupns     string `name:"cgroupns" placeholder:"MODE" help:"private or host."`
 }
 
 // resources reads limits and where they hold.
 func (c *runCmd) resources(f *plan.Flags) (err error) {
-	if c.OomKillDisable {
-		return fault.New("give it more memory, or protect it with --oom-score-adj", "--oom-kill-disable: cgroup v2 cannot forbid the kernel to end processes")
-	}
 	f.CgroupParent = c.CgroupParent
 	if c.Cgroupns != "" {
 		if f.Cgroup, err = option.ParseCgroupns(c.Cgroupns); err != nil {

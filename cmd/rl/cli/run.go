@@ -31,6 +31,7 @@ type runCmd struct {
 	DetachKeys   string   `default:"ctrl-p,ctrl-q" help:"Keys that leave a container with a terminal running."`
 	Detach       bool     `short:"d" help:"Run in the background and print the container's id."`
 	Device       []string `sep:"none" placeholder:"HOST[:CONTAINER]" help:"Device of the host."`
+	Domainname   string   `name:"domainname" placeholder:"NAME" help:"NIS domain name of the container."`
 	Dns          []string `name:"dns" placeholder:"IP" help:"Name server."`
 	DnsOption    []string `name:"dns-option" aliases:"dns-opt" placeholder:"OPTION" help:"Option for /etc/resolv.conf."`
 	DnsSearch    []string `name:"dns-search" placeholder:"DOMAIN" help:"Search domain; . is none."`
@@ -65,6 +66,7 @@ type runCmd struct {
 	Publish      []string `short:"p" sep:"none" placeholder:"[[IP:]PORT:]PORT[/PROTO]" help:"Reach a port of the container through one of the host; ranges a-b; without a host port, a free one."`
 	PublishAll   bool     `short:"P" help:"Publish every port that the image exposes, each on a free one."`
 	Pull         string   `default:"missing" placeholder:"POLICY" env:"RL_PULL" help:"When to fetch the image: missing, always or never."`
+	Quiet        bool     `short:"q" help:"Show no progress of fetching the image."`
 	ReadOnly     bool     `help:"Make the root file system read-only."`
 	Restart      string   `placeholder:"POLICY" help:"Start it again when it ends: no, always, unless-stopped or on-failure[:N]."`
 	Rm           bool     `help:"Remove the container when it ends."`
@@ -181,7 +183,10 @@ func (c *runCmd) image(a *app, e *run.Engine, box *run.Container) (err error) {
 	if err != nil {
 		return err
 	}
-	bars := newBars(a.Err)
+	var bars *bars
+	if !c.Quiet {
+		bars = newBars(a.Err)
+	}
 	defer bars.end()
 	box.Image, err = e.Find(a.ctx, run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
 	return err
@@ -266,6 +271,11 @@ func (c *runCmd) flags() (*plan.Flags, error) {
 func (c *runCmd) names(f *plan.Flags) (err error) {
 	if f.Name != "" {
 		if f.Name, err = option.ParseName(f.Name); err != nil {
+			return err
+		}
+	}
+	if c.Domainname != "" {
+		if f.Domainname, err = option.ParseHostname(c.Domainname); err != nil {
 			return err
 		}
 	}
