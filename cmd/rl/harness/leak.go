@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -30,6 +31,7 @@ func users(dir string) []process {
 	if err != nil {
 		return nil
 	}
+	own, _ := os.ReadFile("/proc/self/cmdline")
 	var found []process
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
@@ -38,6 +40,9 @@ func users(dir string) []process {
 		}
 		if how := uses(pid, dir); how != "" {
 			raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			if bytes.Equal(raw, own) { // another script's, between fork and exec: it has all our files
+				continue
+			}
 			found = append(found, process{pid, how, strings.TrimSpace(strings.ReplaceAll(string(raw), "\x00", " "))})
 		}
 	}

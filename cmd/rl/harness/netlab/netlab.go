@@ -201,8 +201,12 @@ func (l *Lab) relay(to string) error {
 	go func() {
 		for {
 			c, err := ln.Accept()
-			if err != nil {
+			if errors.Is(err, net.ErrClosed) {
 				return
+			}
+			if err != nil { // for want of descriptors or memory, which may pass
+				time.Sleep(10 * time.Millisecond)
+				continue
 			}
 			go pipe(c, func() (net.Conn, error) { return net.Dial("tcp", to) })
 		}

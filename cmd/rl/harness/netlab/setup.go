@@ -1,11 +1,13 @@
 package netlab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -188,8 +190,12 @@ func (k *keeper) relay(dir, addr string) error {
 			go func() {
 				for {
 					c, err := l.Accept()
-					if err != nil {
+					if errors.Is(err, net.ErrClosed) {
 						return
+					}
+					if err != nil { // for want of descriptors or memory, which may pass
+						time.Sleep(10 * time.Millisecond)
+						continue
 					}
 					go pipe(c, func() (net.Conn, error) { return net.Dial("unix", filepath.Join(dir, "relay")) })
 				}
