@@ -46,7 +46,8 @@ func (p *preparation) create() error {
 	p.rec.Network, p.rec.Control = p.network, p.conn.control
 	p.rec.Endpoints = endpoints(p.net, p.network)
 	p.rec.Exposed = p.exposed()
-	p.rec.Command = p.plan.Spec.Process.Args
+	p.rec.Command, p.rec.Entry = p.plan.Spec.Process.Args, len(plan.Entrypoint(p.image, &p.Flags))
+	p.rec.Env = plan.Environment(p.image, &p.Flags)
 	p.rec.Terminal, p.rec.Interactive = p.Flags.Terminal, p.Flags.Interactive
 	p.rec.StopSignal, p.rec.StopTimeout = p.plan.StopSignal, p.Flags.StopTimeout
 	p.rec.Labels = p.labels()
@@ -101,7 +102,7 @@ func (p *preparation) record() (err error) {
 	if p.ID == "" {
 		p.first = true
 		p.rec = &state.Record{ID: p.newID, Name: p.Flags.Name, Image: p.Name, Created: time.Now().UTC(),
-			Map: p.id.Map, Helpers: p.id.Helpers, Remove: p.Flags.Remove, Driver: p.Driver}
+			Map: p.id.Map, Helpers: p.id.Helpers, Remove: p.Flags.Remove, Driver: p.Driver, Detached: p.Background}
 		if p.Image != nil {
 			p.rec.ImageID = p.Image.ID.String()
 		}

@@ -23,6 +23,8 @@ type Description struct {
 	Spec   *specs.Spec // nil when it is not kept (--rm)
 	Flags  *plan.Flags // what was asked; nil when it is not kept
 	Dir    string
+	Upper  string // where its changes are, and the scratch beside it; "" with --rootfs
+	Work   string
 	Driver string   // of its root file system, as it was started last; "" with --rootfs
 	Lacked []string // what better drivers lacked, a sentence each
 	Error  string   // why it could not be started the last time
@@ -37,6 +39,9 @@ func (e *Engine) Describe(text string) (*Description, error) {
 		return nil, err
 	}
 	d := &Description{Record: rec, Dir: e.State.Dir(rec)}
+	if rec.ImageID != "" {
+		d.Upper, d.Work = filepath.Join(d.Dir, "upper"), filepath.Join(d.Dir, "work")
+	}
 	if d.Status, err = e.Status(rec); err != nil {
 		return nil, err
 	}

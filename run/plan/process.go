@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,9 +76,9 @@ func (p *Plan) process(image *v1.ImageConfig, f *Flags, h *Facts) error {
 // command puts entry point and arguments together as docker does: --entrypoint
 // also takes the image's CMD away.
 func command(image *v1.ImageConfig, f *Flags) ([]string, error) {
-	entry, cmd := image.Entrypoint, image.Cmd
+	entry, cmd := Entrypoint(image, f), image.Cmd
 	if f.Entrypoint != nil {
-		entry, cmd = *f.Entrypoint, nil
+		cmd = nil
 	}
 	if len(f.Args) > 0 {
 		cmd = f.Args
@@ -88,6 +89,19 @@ func command(image *v1.ImageConfig, f *Flags) ([]string, error) {
 			"no command specified: the image has neither an entry point nor a default command")
 	}
 	return args, nil
+}
+
+// Entrypoint is what the arguments begin with: the user's entry point, or the image's.
+func Entrypoint(image *v1.ImageConfig, f *Flags) []string {
+	if f.Entrypoint != nil {
+		return *f.Entrypoint
+	}
+	return image.Entrypoint
+}
+
+// Environment is what the image and the user ask, without the container's own.
+func Environment(image *v1.ImageConfig, f *Flags) []string {
+	return option.ApplyEnv(append(slices.Clone(f.HostEnv), image.Env...), f.Env)
 }
 
 // environment is docker's: the image's variables, the container's own, the

@@ -45,6 +45,8 @@ type Record struct {
 	Image     string // as the user named it
 	ImageID   string `json:",omitempty"`
 	Command   []string
+	Entry     int      `json:",omitempty"` // how much of Command is the entry point
+	Env       []string `json:",omitempty"` // the image's variables and the user's, without the container's own
 	Layers    []string `json:",omitempty"` // directories of the image's layers it stands on
 	Created   time.Time
 	Map       idmap.Map       // the ids its files were written under
@@ -66,6 +68,7 @@ type Record struct {
 	Labels      map[string]string `json:",omitempty"`
 	Terminal    bool              `json:",omitempty"`
 	Interactive bool              `json:",omitempty"`
+	Detached    bool              `json:",omitempty"` // made by `run -d`
 	LogDriver   string            `json:",omitempty"` // "" is json-file
 	StopSignal  string            `json:",omitempty"` // "" is SIGTERM
 	StopTimeout *time.Duration    `json:",omitempty"` // before SIGKILL; nil is 10 s

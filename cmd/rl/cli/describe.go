@@ -8,7 +8,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"rl/oci"
 	"rl/run"
 	"rl/run/health"
 	"rl/run/state"
@@ -18,7 +17,7 @@ import (
 // meaning here.
 type inspectedContainer struct {
 	ID              string `json:"Id"`
-	Created         time.Time
+	Created         string
 	Path            string
 	Args            []string
 	State           containerState
@@ -31,6 +30,10 @@ type inspectedContainer struct {
 	RestartCount    int
 	Driver          string
 	DriverLacked    []string `json:",omitempty"` // rl's own: why no better one
+	GraphDriver     graphDriver
+	ExecIDs         []string // nil: programs of exec have no ids here
+	SizeRw          *int64   `json:",omitempty"`
+	SizeRootFs      *int64   `json:",omitempty"`
 	Platform        string
 	Mounts          []containerMount
 	Config          containerConfig
@@ -50,8 +53,8 @@ type containerState struct {
 	Pid        int
 	ExitCode   int
 	Error      string
-	StartedAt  time.Time
-	FinishedAt time.Time
+	StartedAt  string
+	FinishedAt string
 	Health     *health.Report `json:",omitempty"`
 }
 
@@ -67,53 +70,29 @@ type containerMount struct {
 	Propagation string
 }
 
-type containerConfig struct {
-	Hostname   string
-	User       string
-	Tty        bool
-	OpenStdin  bool
-	Env        []string
-	Cmd        []string
-	Image      string
-	WorkingDir string
-	Labels     map[string]string
-	StopSignal string `json:",omitempty"`
-
-	Healthcheck                *oci.Healthcheck `json:",omitempty"`
-	HealthcheckOnFailureAction string           `json:",omitempty"` // podman's
-}
-
 func describeContainer(d *run.Description) inspectedContainer {
 	rec := d.Record
-	c := inspectedContainer{ID: rec.ID, Created: rec.Created, Image: rec.ImageID, Name: "/" + rec.Name, Driver: d.Driver, DriverLacked: d.Lacked,
+	c := inspectedContainer{ID: rec.ID, Created: stamp(rec.Created), Image: rec.ImageID, Name: "/" + rec.Name, Driver: d.Driver, DriverLacked: d.Lacked,
 		Platform: "linux", Spec: d.Spec, Layers: rec.Layers, Mounts: []containerMount{},
 		ResolvConfPath: filepath.Join(d.Dir, "files/resolv.conf"), HostnamePath: filepath.Join(d.Dir, "files/hostname"),
 		HostsPath: filepath.Join(d.Dir, "files/hosts"), LogPath: filepath.Join(d.Dir, state.LogFile),
 		State: containerState{Status: stateOf(d.Status), Running: d.Status.Running, Paused: d.Status.Paused, Restarting: d.Status.Again, OOMKilled: d.Status.OOM, Pid: d.Pid, ExitCode: d.Status.Exit, Error: d.Error,
-			StartedAt: d.Status.Started.UTC(), FinishedAt: d.Status.Finished.UTC(), Health: d.Status.Health},
-		Config:     containerConfig{Tty: rec.Terminal, OpenStdin: rec.Interactive, Cmd: rec.Command, Image: rec.Image, Labels: rec.Labels, StopSignal: rec.StopSignal},
-		HostConfig: hostConfigOf(d), NetworkSettings: networkSettingsOf(d), RestartCount: d.Count}
-	if f := d.Flags; f != nil {
-		c.Config.User = f.UserText
-	}
-	if h := rec.Health; h != nil {
-		c.Config.Healthcheck, c.Config.HealthcheckOnFailureAction = &h.Healthcheck, h.OnFailure
-	}
+			StartedAt: stamp(d.Status.Started), FinishedAt: stamp(d.Status.Finished), Health: d.Status.Health},
+		Config: containerConfigOf(d), HostConfig: hostConfigOf(d), NetworkSettings: networkSettingsOf(d), RestartCount: d.Count, GraphDriver: graphDriverOf(d)}
 	if rec.Fresh {
 		c.State.Status = "created"
 	}
 	if len(rec.Command) > 0 {
 		c.Path, c.Args = rec.Command[0], rec.Command[1:]
 	}
-	if s := d.Spec; s != nil {
-		c.Config.Hostname = s.Hostname
-		c.Config.Env, c.Config.WorkingDir = s.Process.Env, s.Process.Cwd
-	}
 	for _, m := range rec.Mounts {
 		c.Mounts = append(c.Mounts, mountOf(m))
 	}
 	return c
 }
+
+// stamp is a time as docker's JSON has it, also in templates: text.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 func mountOf(m state.Mount) containerMount {
 	c := containerMount{Type: m.Type, Name: m.Name, Source: m.Source, Destination: m.Target, RW: !m.ReadOnly, Propagation: m.Propagation}

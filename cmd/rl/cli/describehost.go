@@ -31,6 +31,7 @@ type hostConfig struct {
 	ExtraHosts      []string
 	GroupAdd        []string
 	IpcMode         string
+	CgroupnsMode    string
 	PidMode         string
 	UTSMode         string
 	UsernsMode      string
@@ -38,6 +39,7 @@ type hostConfig struct {
 	Privileged      bool
 	PublishAllPorts bool
 	ReadonlyRootfs  bool
+	SecurityOpt     []string
 	ShmSize         int64
 	Runtime         string
 	Init            bool
@@ -52,6 +54,7 @@ type hostConfig struct {
 	CpusetCpus        string
 	CpusetMems        string
 	PidsLimit         int64
+	Ulimits           []ulimit
 	BlkioWeight       uint16
 	CgroupParent      string
 }
@@ -59,6 +62,11 @@ type hostConfig struct {
 type logConfig struct {
 	Type   string
 	Config map[string]string
+}
+
+type ulimit struct {
+	Name       string
+	Hard, Soft int64 // -1 is no limit
 }
 
 type restartPolicy struct {
@@ -70,7 +78,7 @@ const defaultShm = 64 << 20
 
 func hostConfigOf(d *run.Description) hostConfig {
 	rec := d.Record
-	h := hostConfig{NetworkMode: rec.Network, AutoRemove: rec.Remove, Runtime: "rl", ShmSize: defaultShm, PortBindings: map[string][]portBinding{},
+	h := hostConfig{NetworkMode: rec.Network, AutoRemove: rec.Remove, Runtime: "rl", ShmSize: defaultShm, PortBindings: map[string][]portBinding{}, Ulimits: []ulimit{},
 		RestartPolicy: restartPolicy{Name: option.RestartNo}, LogConfig: logConfig{cmp.Or(rec.LogDriver, logs.JSONFile), map[string]string{}}}
 	if r := rec.Restart; r != nil {
 		h.RestartPolicy = restartPolicy{r.Policy, r.Max}
@@ -81,7 +89,7 @@ func hostConfigOf(d *run.Description) hostConfig {
 		h.PidsLimit, h.BlkioWeight = l.PIDs, l.BlkioWeight
 	}
 	for _, m := range rec.Mounts {
-		if m.Type == string(option.Bind) || m.Name != "" {
+		if !m.Anonymous && !inherited(d, m.Target) {
 			c := mountOf(m)
 			h.Binds = append(h.Binds, strings.TrimSuffix(cmp.Or(m.Name, m.Source)+":"+m.Target+":"+c.Mode, ":"))
 		}
@@ -102,7 +110,7 @@ func modeText(m option.Mode) string {
 // ask adds what only the flags tell, which are kept of what can be started again.
 func (h *hostConfig) ask(f *plan.Flags) {
 	for _, p := range f.Publish {
-		key := strconv.Itoa(int(p.ContainerPort)) + "/" + p.Proto
+		key := portKey(p.ContainerPort, p.Proto)
 		b := portBinding{HostIp: hostAddress(p.HostIP)}
 		if p.HostPort != 0 {
 			b.HostPort = strconv.Itoa(int(p.HostPort))
@@ -118,7 +126,11 @@ func (h *hostConfig) ask(f *plan.Flags) {
 		h.ExtraHosts = append(h.ExtraHosts, a.Name+":"+a.IP)
 	}
 	h.CapAdd, h.CapDrop, h.Dns, h.DnsOptions, h.DnsSearch, h.GroupAdd = f.CapAdd, f.CapDrop, f.DNS, f.DNSOpts, f.Search, f.Groups
-	h.IpcMode, h.PidMode, h.UTSMode, h.UsernsMode = modeText(f.IPC), modeText(f.Pid), modeText(f.UTS), f.Userns.Mode
+	for _, u := range f.Ulimits {
+		h.Ulimits = append(h.Ulimits, ulimit{u.Name, int64(u.Hard), int64(u.Soft)})
+	}
+	h.SecurityOpt, h.CgroupnsMode = f.Security.Options(), cmp.Or(modeText(f.Cgroup), option.Private)
+	h.IpcMode, h.PidMode, h.UTSMode, h.UsernsMode = cmp.Or(modeText(f.IPC), option.Private), modeText(f.Pid), modeText(f.UTS), f.Userns.Mode
 	h.Privileged, h.PublishAllPorts, h.ReadonlyRootfs, h.Init, h.CgroupParent = f.Privileged, f.PublishAll, f.ReadOnly, f.Init, f.CgroupParent
 	h.LogConfig.Config = f.Log.Options()
 	if f.ShmSize != 0 {
@@ -152,9 +164,14 @@ type portBinding struct{ HostIp, HostPort string }
 
 func networkSettingsOf(d *run.Description) networkSettings {
 	n := networkSettings{Mode: d.Record.Network, Ports: map[string][]portBinding{}, Networks: map[string]networkEndpoint{}}
-	for _, p := range spread(d.Record.Ports) {
-		key := strconv.Itoa(int(p.ContainerPort)) + "/" + p.Proto
-		n.Ports[key] = append(n.Ports[key], portBinding{hostAddress(p.HostIP), strconv.Itoa(int(p.HostPort))})
+	if d.Status.Running {
+		for _, p := range shownPorts(d.Record) {
+			key, at := portKey(p.port, p.proto), n.Ports[portKey(p.port, p.proto)]
+			if p.host != 0 {
+				at = append(at, portBinding{hostAddress(p.ip), strconv.Itoa(int(p.host))})
+			}
+			n.Ports[key] = at
+		}
 	}
 	for _, e := range d.Record.Endpoints {
 		var at networkEndpoint

@@ -16,10 +16,12 @@ type imageCmd struct {
 	Exists  imageExistsCmd  `cmd:"" help:"Exit with 1 when there is no such image."`
 }
 
-type imageInspectCmd struct{ inspectNames }
+type imageInspectCmd struct{ shownNames }
 
 // Run is that of inspect, of images alone.
-func (c *imageInspectCmd) Run(a *app) error { return c.run(a, "image") }
+func (c *imageInspectCmd) Run(a *app) error {
+	return (&inspectNames{shownNames: c.shownNames}).run(a, "image")
+}
 
 type imageExistsCmd struct {
 	Name string `arg:"" predictor:"image" help:"Name or id."`

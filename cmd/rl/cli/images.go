@@ -110,31 +110,6 @@ func created(img *oci.Image) time.Time {
 
 func short(hex string) string { return hex[:min(12, len(hex))] }
 
-// since is docker's words for an age.
-func since(t time.Time) string {
-	if t.IsZero() {
-		return "N/A"
-	}
-	d := time.Since(t)
-	n, unit := int(d.Seconds()), "second"
-	for _, u := range []struct {
-		d    time.Duration
-		name string
-		from time.Duration
-	}{
-		{time.Minute, "minute", time.Minute}, {time.Hour, "hour", time.Hour}, {24 * time.Hour, "day", 48 * time.Hour},
-		{7 * 24 * time.Hour, "week", 14 * 24 * time.Hour}, {30 * 24 * time.Hour, "month", 60 * 24 * time.Hour}, {365 * 24 * time.Hour, "year", 2 * 365 * 24 * time.Hour},
-	} {
-		if d >= u.from {
-			n, unit = int(d/u.d), u.name
-		}
-	}
-	if n != 1 {
-		unit += "s"
-	}
-	return strconv.Itoa(n) + " " + unit + " ago"
-}
-
 // size is docker's way to write bytes: three digits, powers of 1000.
 func size(n int64) string {
 	f, units := float64(n), "B kB MB GB TB PB"

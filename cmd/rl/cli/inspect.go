@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -23,8 +22,14 @@ type inspectCmd struct {
 	Type string `placeholder:"TYPE" help:"container, image, network or volume; default is the one there is, in this order."`
 }
 
-// inspectNames is what to show and how.
+// inspectNames is what to show and how, where containers can be among it.
 type inspectNames struct {
+	shownNames
+
+	Size bool `short:"s" help:"Tell how much a container has written, and its size with the image."`
+}
+
+type shownNames struct {
 	Names  []string `arg:"" predictor:"container" help:"Names or ids."`
 	Format string   `short:"f" placeholder:"TEMPLATE" help:"json, or a Go template."`
 }
@@ -34,7 +39,7 @@ type inspected struct {
 	ID           string `json:"Id"`
 	RepoTags     []string
 	RepoDigests  []string
-	Created      *time.Time `json:",omitempty"`
+	Created      string `json:",omitempty"`
 	Author       string
 	Architecture string
 	Variant      string `json:",omitempty"`
@@ -75,7 +80,7 @@ func (c *inspectNames) run(a *app, kind string) error {
 	all := []any{}
 	var errs []error
 	for _, name := range c.Names {
-		d, err := describeOne(e, name, kind)
+		d, err := describeOne(e, name, kind, c.Size)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -97,7 +102,8 @@ func (c *inspectNames) run(a *app, kind string) error {
 }
 
 // describeOne describes what has a name, of one kind; of any, "", it is the first that there is.
-func describeOne(e *run.Engine, name, kind string) (any, error) {
+// A container's files are measured with size.
+func describeOne(e *run.Engine, name, kind string, size bool) (any, error) {
 	for _, k := range []struct {
 		name     string
 		none     error
@@ -108,7 +114,11 @@ func describeOne(e *run.Engine, name, kind string) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			return describeContainer(d), nil
+			c := describeContainer(d)
+			if size {
+				c.measure(e, d.Record)
+			}
+			return c, nil
 		}},
 		{"image", oci.ErrNotFound, describeImage},
 		{"network", network.ErrNotFound, func(e *run.Engine, name string) (any, error) {
@@ -140,6 +150,12 @@ func describeOne(e *run.Engine, name, kind string) (any, error) {
 	return nil, fault.New("`rl ps -a` lists containers, `rl images` images", "no such object: %s", name)
 }
 
+// measure fills the sizes of a container in.
+func (c *inspectedContainer) measure(e *run.Engine, rec *state.Record) {
+	s := e.ContainerSizes([]*state.Record{rec})[rec.ID]
+	c.SizeRw, c.SizeRootFs = &s.Size, &s.Virtual
+}
+
 func describeImage(e *run.Engine, name string) (any, error) {
 	img, err := e.Lookup(name)
 	if err != nil {
@@ -158,9 +174,12 @@ func describeImage(e *run.Engine, name string) (any, error) {
 
 func describe(img *oci.Image) inspected {
 	d := inspected{
-		ID: img.ID.String(), RepoTags: []string{}, RepoDigests: []string{}, Created: img.Config.Created, Author: img.Config.Author,
+		ID: img.ID.String(), RepoTags: []string{}, RepoDigests: []string{}, Author: img.Config.Author,
 		Architecture: img.Config.Architecture, Variant: img.Config.Variant, Os: img.Config.OS, Size: img.Size(),
 		Config: imageConfig{img.Config.Config, img.Extras}, RootFS: rootFS{Type: img.Config.RootFS.Type}, Manifest: img.Manifest,
+	}
+	if img.Config.Created != nil {
+		d.Created = stamp(*img.Config.Created)
 	}
 	for _, id := range img.Config.RootFS.DiffIDs {
 		d.RootFS.Layers = append(d.RootFS.Layers, id.String())

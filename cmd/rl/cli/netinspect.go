@@ -61,7 +61,7 @@ func (c *networkInspectCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all := []inspectedNetwork{}
+	all := []any{}
 	var errs []error
 	for _, name := range c.Names {
 		n, members, err := e.Network(name)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,8 @@ func table(w io.Writer, lines [][]string) error {
 }
 
 // format writes each row by docker's --format: "json" is a JSON object a line,
-// "table TEMPLATE" has a heading, anything else is a Go template.
+// "table TEMPLATE" has a heading, anything else is a Go template. Rows of any type are
+// descriptions, which are no table.
 func format[T any](w io.Writer, text string, rows []T) error {
 	out := bufio.NewWriter(w)
 	if text == "json" {
@@ -36,28 +38,64 @@ func format[T any](w io.Writer, text string, rows []T) error {
 		}
 		return out.Flush()
 	}
-	heading := false
-	if rest, ok := strings.CutPrefix(text, "table "); ok {
+	row, heading := reflect.TypeFor[T](), false
+	if rest, ok := strings.CutPrefix(text, "table "); ok && row.Kind() == reflect.Struct {
 		text, heading = rest, true
 	}
 	t, err := parseTemplate(text)
 	if err != nil {
 		return err
 	}
-	tw := tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)
+	to, flush := io.Writer(out), out.Flush
+	if row.Kind() == reflect.Struct {
+		columns := tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)
+		to, flush = columns, func() error { return errors.Join(columns.Flush(), out.Flush()) }
+	}
 	if heading {
-		if err := t.Execute(tw, headings(reflect.TypeFor[T]())); err != nil {
+		head, err := t.Clone()
+		if err != nil {
 			return templateError(err)
 		}
-		fmt.Fprintln(tw)
+		if err := head.Funcs(headFuncs()).Execute(to, headings(row)); err != nil {
+			return templateError(err)
+		}
+		fmt.Fprintln(to)
 	}
 	for _, r := range rows {
-		if err := t.Execute(tw, r); err != nil {
-			return templateError(err)
+		text, err := fill(t, r)
+		if err != nil {
+			return err
 		}
-		fmt.Fprintln(tw)
+		fmt.Fprintln(to, text)
 	}
-	return errors.Join(tw.Flush(), out.Flush())
+	return flush()
+}
+
+// fill executes a template on a value, whose fields have docker's names in Go, and where that
+// fails on what JSON shows of it: so {{.ID}} and {{.Id}} are both right, as they are for docker.
+func fill(t *template.Template, v any) (string, error) {
+	var text strings.Builder
+	if t.Execute(&text, v) == nil {
+		return text.String(), nil
+	}
+	shown, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	var raw any
+	d := json.NewDecoder(bytes.NewReader(shown))
+	d.UseNumber()
+	if err := d.Decode(&raw); err != nil {
+		return "", err
+	}
+	if t, err = t.Clone(); err == nil {
+		text.Reset()
+		err = t.Option("missingkey=error").Execute(&text, raw)
+	}
+	if err != nil {
+		return "", templateError(err)
+	}
+	return text.String(), nil
 }
 
 // heads are what stands above columns; a label's is the last part of its name, as docker has it.
@@ -86,14 +124,7 @@ func headings(t reflect.Type) heads {
 
 func parseTemplate(text string) (*template.Template, error) {
 	text = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(text)
-	t, err := template.New("").Funcs(template.FuncMap{
-		"json": func(v any) (string, error) {
-			b, err := json.Marshal(v)
-			return string(b), err
-		},
-		"join": strings.Join, "upper": strings.ToUpper, "lower": strings.ToLower, "split": strings.Split,
-		"println": fmt.Sprintln,
-	}).Parse(text)
+	t, err := template.New("").Funcs(templateFuncs()).Parse(text)
 	if err != nil {
 		return nil, templateError(err)
 	}

@@ -195,12 +195,22 @@ func TestEffective(t *testing.T) {
 	checkError(t, "CHWON", err, `capability "CHWON"`, "CHOWN")
 }
 
+// unnoticed is without the notices, which repeat how an option was written.
+func unnoticed(s option.Security) option.Security {
+	s.Notices = nil
+	return s
+}
+
 func TestParseSecurity(t *testing.T) {
 	parse := func(s string) (option.Security, error) {
 		if s == "" {
 			return option.ParseSecurity(nil)
 		}
-		return option.ParseSecurity(strings.Split(s, " "))
+		sec, err := option.ParseSecurity(strings.Split(s, " "))
+		if again, err2 := option.ParseSecurity(sec.Options()); err == nil && (err2 != nil || !reflect.DeepEqual(unnoticed(again), unnoticed(sec))) {
+			t.Errorf("%s: %q gives %+v, not %+v, %v", s, sec.Options(), again, sec, err2)
+		}
+		return sec, err
 	}
 	table(t, parse, []row[option.Security]{
 		{in: "", want: option.Security{}},

@@ -39,6 +39,26 @@ func ParseSecurity(values []string) (Security, error) {
 	return s, nil
 }
 
+// Options are values of --security-opt that say the same.
+func (s Security) Options() (list []string) {
+	for _, o := range []struct{ key, value string }{{"seccomp", s.Seccomp}, {"apparmor", s.AppArmor},
+		{"mask", strings.Join(s.Mask, ":")}, {"unmask", strings.Join(s.Unmask, ":")}} {
+		if o.value != "" {
+			list = append(list, o.key+"="+o.value)
+		}
+	}
+	for _, l := range s.Label {
+		list = append(list, "label="+l)
+	}
+	if s.NoNewPrivileges {
+		list = append(list, "no-new-privileges")
+	}
+	if s.UnmaskAll {
+		list = append(list, "systempaths=unconfined")
+	}
+	return list
+}
+
 func (s *Security) set(text string) error {
 	const kind = "security option"
 	key, value := text, ""
