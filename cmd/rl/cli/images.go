@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +57,7 @@ func (c *imagesCmd) Run(a *app) error {
 		seen := map[string]bool{}
 		for _, r := range rows {
 			if !seen[r.ID] {
-				fmt.Fprintln(a.Out, r.ID)
+				a.println(r.ID)
 			}
 			seen[r.ID] = true
 		}
