@@ -7,7 +7,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"sync"
 	"syscall"
+	"time"
 
 	"rl/run/monitor"
 	"rl/run/state"
@@ -55,9 +58,9 @@ func (e *Engine) Attach(ctx context.Context, a *Joining) (int, error) {
 	for i, f := range theirs {
 		fds[i] = int(f.Fd()) // blocking now, until the monitor has it
 	}
-	j := &joined{Engine: e, Joining: a, rec: rec, socket: s, out: &between, left: make(chan int, 1)}
+	j := &joined{Engine: e, Joining: a, rec: rec, socket: s, out: &between, left: make(chan int, 1), stands: make(chan struct{})}
 	if j.proxies() {
-		j.proxy() // before its output can be seen, upon which somebody may send one
+		j.proxy(ctx) // before its output can be seen, upon which somebody may send one
 	}
 	if err := s.Send(append([]byte{monitor.AskStreams}, how...), fds...); err != nil {
 		return 0, stopped(rec)
@@ -97,6 +100,8 @@ type joined struct {
 	out    *streams
 	term   *terminal
 	left   chan int // the exit status of who leaves
+	begun  sync.Once
+	stands chan struct{} // closed when the monitor has answered
 }
 
 // stay is attached until the end.
@@ -116,7 +121,7 @@ func (j *joined) stay(ctx context.Context) (int, error) {
 			if !j.proxies() {
 				return 128 + int(syscall.SIGTERM), nil
 			}
-			ctx = context.WithoutCancel(ctx) // it was handed on
+			ctx = context.WithoutCancel(ctx) // proxy has it, too
 			continue
 		case m = <-hear:
 		}
@@ -145,6 +150,7 @@ func (j *joined) stay(ctx context.Context) (int, error) {
 
 // begin starts to type.
 func (j *joined) begin(m heard) {
+	j.begun.Do(func() { close(j.stands) })
 	if len(m.files) != 1 {
 		return
 	}
@@ -160,8 +166,8 @@ func (j *joined) begin(m heard) {
 		to.Close()
 		return
 	}
-	j.leaveOn(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
-	j.term = rawTerminal(to, j.Stdio)
+	onEnding(func(n syscall.Signal) { j.left <- 128 + int(n) }, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
+	j.term = joinTerminal(to, j.Stdio, true)
 	j.term.redraw()
 	go j.term.copyInput(j.Stdio[0], j.Detach, func() { j.left <- 0 }, func() { j.left <- 128 + int(syscall.SIGHUP) })
 }
@@ -169,32 +175,59 @@ func (j *joined) begin(m heard) {
 // proxies tells whether signals are the workload's.
 func (j *joined) proxies() bool { return j.SigProxy && !j.rec.Terminal }
 
-// proxy hands signals on, as docker does, but for those that are about us.
-func (j *joined) proxy() {
+// answerTime is how long a monitor has to answer when we are to end.
+const answerTime = time.Second
+
+// proxy hands signals on, as docker does, but for those that are about us. Who waits for a monitor
+// that does not answer is ended by them, and by the third request to end that had no effect.
+func (j *joined) proxy(ctx context.Context) {
 	ch := make(chan os.Signal, 64)
 	signal.Notify(ch)
+	if ctx.Err() != nil { // it came before this listened
+		ch <- syscall.SIGTERM
+	}
+	hand := make(chan syscall.Signal, 64)
 	go func() {
-		for s := range ch {
-			n, ok := s.(syscall.Signal)
-			if !ok || aboutUs(n) {
-				continue
-			}
+		for n := range hand {
 			if err := ask(j.rec, []byte{monitor.AskSignal, byte(n)}); err != nil {
 				j.Notice(err.Error())
 			}
 		}
 	}()
-}
-
-// leaveOn gives the terminal back before a signal ends us.
-func (j *joined) leaveOn(list ...os.Signal) {
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, list...)
 	go func() {
-		if n, ok := (<-ch).(syscall.Signal); ok {
-			j.left <- 128 + int(n)
+		requests := 0
+		for s := range ch {
+			n, ok := s.(syscall.Signal)
+			if !ok || aboutUs(n) {
+				continue
+			}
+			if slices.Contains(ending, s) && !j.answered() {
+				j.left <- 128 + int(n)
+				return
+			}
+			if n == syscall.SIGINT || n == syscall.SIGTERM {
+				if requests++; requests == 3 {
+					j.Notice("got 3 SIGTERM/SIGINTs, forcefully exiting")
+					j.left <- 128 + int(n)
+					return
+				}
+			}
+			select {
+			case hand <- n:
+			default: // nobody takes them
+			}
 		}
 	}()
+}
+
+// answered waits a moment for the monitor: what it sends may have been seen before its answer was heard.
+func (j *joined) answered() bool {
+	select {
+	case <-j.stands:
+		return true
+	case <-time.After(answerTime):
+		return false
+	}
 }
 
 // aboutUs are the signals that a front does not hand on.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -24,6 +26,9 @@ type Execution struct {
 	Stdio       [3]*os.File
 }
 
+// ending are the signals that end us.
+var ending = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM}
+
 // Exec runs a program in a running container and gives its exit status.
 func (e *Engine) Exec(x *Execution) (int, error) {
 	rec, err := e.running(x.Container)
@@ -41,8 +46,10 @@ func (e *Engine) Exec(x *Execution) (int, error) {
 	case x.Background:
 		stdio = [3]*os.File{}
 	case x.Terminal:
-		if size, err := unix.IoctlGetWinsize(int(x.Stdio[0].Fd()), unix.TIOCGWINSZ); err == nil {
-			x.Rows, x.Cols = size.Row, size.Col
+		if screen := screenOf(x.Stdio); screen >= 0 {
+			if size, err := unix.IoctlGetWinsize(screen, unix.TIOCGWINSZ); err == nil {
+				x.Rows, x.Cols = size.Row, size.Col
+			}
 		}
 		stdio = [3]*os.File{}
 	default:
@@ -83,17 +90,22 @@ func (e *Engine) Exec(x *Execution) (int, error) {
 	return code, err
 }
 
-// attendExec stays with it until its end.
+// attendExec stays with it until its end. Signals are not handed on: they end this command, which
+// has nothing to tidy up but the terminal, and the program goes on, as docker has it.
 func (e *Engine) attendExec(x *Execution, s *sys.Socket, rec *state.Record) (int, error) {
 	var term *terminal
 	defer func() { term.restore() }()
-	left := make(chan bool, 1)
+	left := make(chan int, 1)
 	hear := hearing(s)
 	for {
 		var m heard
 		select {
-		case <-left:
+		case code := <-left:
 			term.restore()
+			if code != 0 {
+				return code, nil
+			}
+			signal.Reset(ending...)
 			_, err := monitor.Ask(rec.Control, []byte{monitor.AskKeep}, int(term.master.Fd()))
 			e.Notice("read escape sequence")
 			return 0, err
@@ -110,9 +122,12 @@ func (e *Engine) attendExec(x *Execution, s *sys.Socket, rec *state.Record) (int
 			e.Notice(string(m.msg[1:]))
 		case monitor.MsgTerminal:
 			if len(m.files) == 1 && !x.Background {
-				term = openTerminal(m.files[0], m.files[0], x.Stdio)
 				if x.Interactive {
-					go term.copyInput(x.Stdio[0], x.Detach, func() { left <- true }, func() {})
+					onEnding(func(n syscall.Signal) { left <- 128 + int(n) }, ending...)
+				}
+				term = openTerminal(m.files[0], m.files[0], x.Stdio, x.Interactive)
+				if x.Interactive {
+					go term.copyInput(x.Stdio[0], x.Detach, func() { left <- 0 }, func() {})
 				}
 			}
 		case monitor.MsgRunning:

@@ -45,11 +45,30 @@ func ask(rec *state.Record, msg []byte) error {
 // nobody tells whether nobody listened.
 func nobody(err error) bool { return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) }
 
+// unless does what may wait for ever for a monitor, which somebody may have stopped, until ctx ends.
+func unless(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // insist is ask for what ends a container. One that is just being started does not listen yet, and
 // one that is ending not any more: that is waited for. To have ended is no error.
 func (e *Engine) insist(ctx context.Context, rec *state.Record, msg []byte) error {
 	for try := 0; ; try++ {
-		_, err := monitor.Ask(rec.Control, msg)
+		control := rec.Control
+		err := unless(ctx, func() error {
+			_, err := monitor.Ask(control, msg)
+			return err
+		})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err == nil || !e.State.Running(rec.ID) {
 			return nil
 		}
@@ -144,7 +163,11 @@ func (e *Engine) Stop(ctx context.Context, text string, h Halt) error {
 	if err := e.insist(ctx, rec, []byte{monitor.AskSignal, byte(unix.SIGKILL)}); err != nil {
 		return err
 	}
-	err = <-ended
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	e.tellOf(rec, "stop")
 	return err
 }

@@ -63,7 +63,11 @@ func (p *preparation) startShared(rec *state.Record) error {
 		}
 		fds = append(fds, int(f.Fd()))
 	}
-	answer, err := monitor.Ask(rec.Control, []byte{monitor.AskJoin}, fds...)
+	var answer []byte
+	err = unless(p.ctx, func() (err error) {
+		answer, err = monitor.Ask(rec.Control, []byte{monitor.AskJoin}, fds...)
+		return err
+	})
 	if err != nil {
 		ours.Close()
 		return fmt.Errorf("join the network of container %s: %w", rec.Name, err)

@@ -17,16 +17,21 @@ import (
 // terminal is the front's half of a container's pseudo-terminal.
 type terminal struct {
 	master *os.File
-	saved  *unix.Termios // of the caller's terminal; nil when there is none
-	fd     int
+	saved  *unix.Termios // of the caller's terminal; nil while it is as it was
+	in     int           // what is typed comes from here
+	screen int           // what is seen is as large as this; -1: no terminal
 	output chan struct{} // closed when all output was copied
 	sizes  chan os.Signal
 }
 
-// attachTerminal joins the caller's terminal, made raw, and the container's.
+// attachTerminal joins the caller's terminal and the container's.
 func (p *preparation) attachTerminal(master, output *os.File) *terminal {
-	t := openTerminal(master, output, p.Stdio)
-	if p.Flags.Interactive {
+	types := p.Flags.Interactive && p.Stdio[0] != nil
+	if types && !p.SigProxy {
+		onEnding(p.end, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT) // and the context is for SIGTERM
+	}
+	t := openTerminal(master, output, p.Stdio, types)
+	if types {
 		go t.copyInput(p.Stdio[0], p.Detach, func() {
 			p.child.Socket.Send([]byte{monitor.MsgDetach}) // comes back as an answer
 		}, p.hangUp)
@@ -36,8 +41,8 @@ func (p *preparation) attachTerminal(master, output *os.File) *terminal {
 
 // openTerminal joins a terminal and the caller's, but for the input. What appears on it is read from
 // output, which may be the master itself.
-func openTerminal(master, output *os.File, stdio [3]*os.File) *terminal {
-	t := rawTerminal(master, stdio)
+func openTerminal(master, output *os.File, stdio [3]*os.File, types bool) *terminal {
+	t := joinTerminal(master, stdio, types)
 	go func() {
 		io.Copy(stdio[1], output) // a master ends with EIO when the last slave is closed
 		close(t.output)
@@ -45,28 +50,65 @@ func openTerminal(master, output *os.File, stdio [3]*os.File) *terminal {
 	return t
 }
 
-// rawTerminal makes the caller's terminal raw and the other as large.
-func rawTerminal(master *os.File, stdio [3]*os.File) *terminal {
-	t := &terminal{master: master, fd: int(stdio[0].Fd()), output: make(chan struct{})}
-	if saved, err := unix.IoctlGetTermios(t.fd, unix.TCGETS); err == nil {
-		t.saved = saved
-		raw := *saved
-		raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-		raw.Oflag &^= unix.OPOST
-		raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-		raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-		raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
-		unix.IoctlSetTermios(t.fd, unix.TCSETS, &raw)
+// joinTerminal makes a terminal as large as the caller's, and the caller's raw when what is typed
+// there is to go to it. Otherwise the caller's stays as it is, as docker has it: nobody reads the
+// keys, so those that make signals must go on to do that. What the container's terminal writes for
+// the end of a line is then processed twice, "\r\r\n", which looks the same.
+func joinTerminal(master *os.File, stdio [3]*os.File, types bool) *terminal {
+	t := &terminal{master: master, in: int(stdio[0].Fd()), screen: screenOf(stdio), output: make(chan struct{})}
+	if types {
+		t.raw()
+	}
+	if t.screen >= 0 {
 		t.follow()
 	}
 	return t
 }
 
+// screenOf is the caller's terminal that is written to, or else read from; -1 is none.
+func screenOf(stdio [3]*os.File) int {
+	for _, f := range []*os.File{stdio[1], stdio[0]} {
+		if isTerminal(f) {
+			return int(f.Fd())
+		}
+	}
+	return -1
+}
+
+// raw has the caller's terminal hand on every key at once, and neither show nor act on it.
+func (t *terminal) raw() {
+	saved, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
+	if err != nil {
+		return
+	}
+	t.saved = saved
+	raw := *saved
+	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	raw.Oflag &^= unix.OPOST
+	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
+	unix.IoctlSetTermios(t.in, unix.TCSETS, &raw)
+}
+
+// onEnding calls f in place of the first of the signals that would end this process, which has a
+// terminal to give back before. The next one ends it.
+func onEnding(f func(syscall.Signal), list ...os.Signal) {
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, list...)
+	go func() {
+		if n, ok := (<-ch).(syscall.Signal); ok {
+			signal.Reset(list...)
+			f(n)
+		}
+	}()
+}
+
 // redraw has a program that was not told of us show itself: as docker does, by a size that is not
 // its own for a moment.
 func (t *terminal) redraw() {
-	size, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
-	if err != nil || t.saved == nil {
+	size, err := unix.IoctlGetWinsize(t.screen, unix.TIOCGWINSZ)
+	if err != nil {
 		return
 	}
 	other := *size
@@ -88,7 +130,7 @@ func (t *terminal) follow() {
 }
 
 func (t *terminal) resize() {
-	if size, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ); err == nil {
+	if size, err := unix.IoctlGetWinsize(t.screen, unix.TIOCGWINSZ); err == nil {
 		unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, size)
 	}
 }
@@ -139,12 +181,16 @@ func (t *terminal) drain() {
 
 // restore gives the caller's terminal back as it was.
 func (t *terminal) restore() {
-	if t == nil || t.saved == nil {
+	if t == nil {
 		return
 	}
-	signal.Stop(t.sizes)
-	unix.IoctlSetTermios(t.fd, unix.TCSETS, t.saved)
-	t.saved = nil
+	if t.sizes != nil {
+		signal.Stop(t.sizes)
+	}
+	if t.saved != nil {
+		unix.IoctlSetTermios(t.in, unix.TCSETS, t.saved)
+		t.saved = nil
+	}
 }
 
 // detector finds the detach keys in what is typed. A beginning of the sequence

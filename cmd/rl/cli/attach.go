@@ -30,7 +30,7 @@ func (c *attachCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	code, err := e.Attach(a.ctx, &run.Joining{Container: c.Container, NoStdin: c.NoStdin, SigProxy: c.SigProxy, Detach: keys,
+	code, err := e.Attach(a.context(), &run.Joining{Container: c.Container, NoStdin: c.NoStdin, SigProxy: c.SigProxy, Detach: keys,
 		Stdio: [3]*os.File{a.In, a.Out, a.Err}})
 	if err == nil && code != 0 {
 		err = exitCode(code)

@@ -99,7 +99,7 @@ func (versionFlag) BeforeReset(ctx *kong.Context) error {
 type app struct {
 	Stdio
 	*Global
-	ctx context.Context
+	ctx context.Context // see context
 
 	unsaid error // the first failure of println and printf
 }
@@ -113,16 +113,30 @@ func (a *app) printf(format string, what ...any) {
 	}
 }
 
-// Main runs the command line and gives the exit status.
-func Main(args []string, stdio Stdio) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	var g grammar
-	err := dispatch(ctx, &g, args, stdio)
-	return render(stdio, err)
+// context ends with SIGTERM, which is caught for the verbs that ask for it alone: they tidy up, or
+// hand it on. Any other that waits, for a container's monitor say, is ended by that signal as by the rest.
+func (a *app) context() context.Context {
+	if a.ctx == nil {
+		a.ctx, _ = signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	}
+	return a.ctx
 }
 
-func dispatch(ctx context.Context, g *grammar, args []string, stdio Stdio) error {
+// terminated is the status of a verb that has tidied up: that of one which need not.
+func (a *app) terminated(err error) error {
+	if a.ctx != nil && a.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return exitCode(128 + int(syscall.SIGTERM))
+	}
+	return err
+}
+
+// Main runs the command line and gives the exit status.
+func Main(args []string, stdio Stdio) int {
+	var g grammar
+	return render(stdio, dispatch(&g, args, stdio))
+}
+
+func dispatch(g *grammar, args []string, stdio Stdio) error {
 	if completing() {
 		parser, err := newParser(g, stdio)
 		if err == nil {
@@ -153,9 +167,9 @@ func dispatch(ctx context.Context, g *grammar, args []string, stdio Stdio) error
 	if g.Root != "" {
 		os.Setenv("RL_ROOT", g.Root)
 	}
-	a := &app{Stdio: stdio, Global: &g.Global, ctx: ctx}
+	a := &app{Stdio: stdio, Global: &g.Global}
 	if err := parsed.Run(a); err != nil {
-		return err
+		return a.terminated(err)
 	}
 	return a.unsaid
 }

@@ -56,7 +56,7 @@ func (c *doctorCmd) try(a *app) error {
 	if err != nil {
 		return err
 	}
-	img, err := e.Hello(a.ctx, run.HelloName)
+	img, err := e.Hello(a.context(), run.HelloName)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (c *doctorCmd) try(a *app) error {
 		b.ReadFrom(r)
 		out <- b.Bytes()
 	}()
-	code, err := e.Run(a.ctx, &run.Container{Image: img, Name: run.HelloName, Stdio: [3]*os.File{nil, w, w},
+	code, err := e.Run(a.context(), &run.Container{Image: img, Name: run.HelloName, Stdio: [3]*os.File{nil, w, w},
 		Flags: plan.Flags{Remove: true, Cgroups: a.Cgroups, Network: option.Networks{Mode: option.Mode{Name: option.None}}}})
 	w.Close()
 	text := <-out

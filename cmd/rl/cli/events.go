@@ -69,7 +69,7 @@ func (c *eventsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return e.Events(a.ctx, w, func(ev events.Event) error {
+	return e.Events(a.context(), w, func(ev events.Event) error {
 		if !want.Match(&ev) {
 			return nil
 		}

@@ -68,7 +68,7 @@ func (c *imagePruneCmd) Run(a *app) error {
 // pruneImages removes images without a name, or all, that no container was made of, prints
 // which, and gives how much that freed.
 func pruneImages(a *app, e *run.Engine, want pruneFilter, all bool) (int64, error) {
-	done, bytes, err := e.PruneImages(a.ctx, func(i *oci.Image) bool {
+	done, bytes, err := e.PruneImages(a.context(), func(i *oci.Image) bool {
 		return (all || i.Name == "") && want.likes(created(i), i.Config.Config.Labels)
 	})
 	var lines []string

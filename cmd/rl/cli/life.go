@@ -33,7 +33,7 @@ func (c *startCmd) Run(a *app) error {
 	}
 	if !c.Attach && !c.Interactive {
 		return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error {
-			_, err := e.Start(a.ctx, name, false, false, nil, [3]*os.File{})
+			_, err := e.Start(a.context(), name, false, false, nil, [3]*os.File{})
 			return err
 		})
 	}
@@ -48,7 +48,7 @@ func (c *startCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	code, err := e.Start(a.ctx, c.Names[0], true, c.Interactive, keys, [3]*os.File{a.In, a.Out, a.Err})
+	code, err := e.Start(a.context(), c.Names[0], true, c.Interactive, keys, [3]*os.File{a.In, a.Out, a.Err})
 	if err == nil && code != 0 {
 		err = exitCode(code)
 	}
@@ -61,7 +61,7 @@ func (c *startCmd) byPolicy(a *app) error {
 		return err
 	}
 	var errs []error
-	err = e.StartByPolicy(a.ctx, func(name string, err error) {
+	err = e.StartByPolicy(a.context(), func(name string, err error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			return
@@ -103,7 +103,7 @@ func (c *restartCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error { return e.Restart(a.ctx, name, h) })
+	return eachContainer(a, c.Names, false, func(e *run.Engine, name string) error { return e.Restart(a.context(), name, h) })
 }
 
 type stopCmd struct {
@@ -120,7 +120,7 @@ func (c *stopCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return eachContainer(a, c.Names, c.Ignore, func(e *run.Engine, name string) error { return e.Stop(a.ctx, name, h) })
+	return eachContainer(a, c.Names, c.Ignore, func(e *run.Engine, name string) error { return e.Stop(a.context(), name, h) })
 }
 
 type killCmd struct {

@@ -42,7 +42,7 @@ func (c *logsCmd) Run(a *app) error {
 		return err
 	}
 	p := &logPrinter{out: bufio.NewWriterSize(a.Out, 64<<10), errs: bufio.NewWriterSize(a.Err, 4<<10), cmd: c, middle: map[string]bool{}}
-	err = e.Logs(a.ctx, c.Container, w, c.Follow, p.print)
+	err = e.Logs(a.context(), c.Container, w, c.Follow, p.print)
 	for _, to := range []*bufio.Writer{p.out, p.errs} {
 		if e := to.Flush(); err == nil {
 			err = e

@@ -31,7 +31,7 @@ func (c *pullCmd) Run(a *app) error {
 	if !c.Quiet {
 		bars = newBars(a.Err)
 	}
-	img, err := e.Find(a.ctx, run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
+	img, err := e.Find(a.context(), run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
 	bars.end()
 	if err != nil {
 		return err
@@ -41,5 +41,5 @@ func (c *pullCmd) Run(a *app) error {
 		return nil
 	}
 	a.printf("Digest: %s\n%s\n", img.Descriptor.Digest, img.Name)
-	return e.Sweep(a.ctx)
+	return e.Sweep(a.context())
 }

@@ -13,7 +13,7 @@ func (c *rmiCmd) Run(a *app) error {
 	}
 	var errs []error
 	for _, name := range c.Images {
-		done, err := e.RemoveImage(a.ctx, name, c.Force)
+		done, err := e.RemoveImage(a.context(), name, c.Force)
 		if err != nil {
 			errs = append(errs, err)
 		}

@@ -146,13 +146,13 @@ func (c *runCmd) Run(a *app) error {
 		return err
 	}
 	if c.only {
-		id, err := e.Create(a.ctx, box)
+		id, err := e.Create(a.context(), box)
 		if err == nil {
 			a.println(id)
 		}
 		return err
 	}
-	code, err := e.Run(a.ctx, box)
+	code, err := e.Run(a.context(), box)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (c *runCmd) Run(a *app) error {
 // image finds the image, or has it fetched.
 func (c *runCmd) image(a *app, e *run.Engine, box *run.Container) (err error) {
 	box.Name, box.Flags.Args = c.Image[0], c.Image[1:]
-	if img, err := e.Hello(a.ctx, box.Name); err != nil || img != nil {
+	if img, err := e.Hello(a.context(), box.Name); err != nil || img != nil {
 		box.Image = img
 		box.Flags.Env = append(box.Flags.Env, option.Env{Name: helloChoices, Value: strings.Join(e.Choices(box.Flags.Network.Name), "\n")})
 		return err
@@ -188,7 +188,7 @@ func (c *runCmd) image(a *app, e *run.Engine, box *run.Container) (err error) {
 		bars = newBars(a.Err)
 	}
 	defer bars.end()
-	box.Image, err = e.Find(a.ctx, run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
+	box.Image, err = e.Find(a.context(), run.Request{Ref: r, Pull: policy, Platform: c.Platform, Progress: bars})
 	return err
 }
 

@@ -51,7 +51,7 @@ func (c *statsCmd) Run(a *app) error {
 	for {
 		select {
 		case <-time.After(second):
-		case <-a.ctx.Done():
+		case <-a.context().Done():
 			return nil
 		}
 		if len(c.Names) == 0 { // they come and go

@@ -26,6 +26,7 @@ import (
 //	hangup             take the terminal away
 //	sleep 100ms        for what must *not* happen
 //
+// However the command ends, the terminal must be left with the settings it had.
 // It returns everything that appeared, with CRLF turned into LF, and the exit
 // status as a shell would say it. The command has twenty seconds an expectation.
 func converse(cmd *exec.Cmd, dialog string) (output string, status int, err error) {
@@ -38,6 +39,11 @@ func converse(cmd *exec.Cmd, dialog string) (output string, status int, err erro
 		return "", 0, err
 	}
 	defer term.Close()
+	fresh, err := freshSettings()
+	if err != nil {
+		return "", 0, err
+	}
+	gone, left := false, error(nil)
 	var (
 		mu   sync.Mutex
 		all  bytes.Buffer
@@ -101,6 +107,7 @@ func converse(cmd *exec.Cmd, dialog string) (output string, status int, err erro
 			}
 		case "hangup":
 			term.Close()
+			gone = true
 		case "sleep":
 			d, err := time.ParseDuration(arg)
 			if err != nil {
@@ -124,7 +131,36 @@ func converse(cmd *exec.Cmd, dialog string) (output string, status int, err erro
 	case <-eof:
 	case <-time.After(time.Second):
 	}
-	return text(), exitStatus(cmd.ProcessState), nil
+	if !gone {
+		left = unchanged(term, fresh)
+	}
+	return text(), exitStatus(cmd.ProcessState), left
+}
+
+// freshSettings are those of a terminal that nobody has changed.
+func freshSettings() (*unix.Termios, error) {
+	ours, theirs, err := pty.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	return unix.IoctlGetTermios(int(theirs.Fd()), unix.TCGETS)
+}
+
+// unchanged compares the settings of the terminal behind a master.
+func unchanged(f *os.File, fresh *unix.Termios) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var now *unix.Termios
+	var failed error
+	err = conn.Control(func(fd uintptr) { now, failed = unix.IoctlGetTermios(int(fd), unix.TCGETS) })
+	if err = errors.Join(err, failed); err == nil && *now != *fresh {
+		err = fmt.Errorf("the command left its terminal with other settings: %+v, not %+v", *now, *fresh)
+	}
+	return err
 }
 
 // end kills a command with its session's first process group.
