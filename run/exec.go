@@ -46,10 +46,8 @@ func (e *Engine) Exec(x *Execution) (int, error) {
 	case x.Background:
 		stdio = [3]*os.File{}
 	case x.Terminal:
-		if screen := screenOf(x.Stdio); screen >= 0 {
-			if size, err := unix.IoctlGetWinsize(screen, unix.TIOCGWINSZ); err == nil {
-				x.Rows, x.Cols = size.Row, size.Col
-			}
+		if size, err := unix.IoctlGetWinsize(screenOf(x.Stdio), unix.TIOCGWINSZ); err == nil {
+			x.Rows, x.Cols = size.Row, size.Col
 		}
 		stdio = [3]*os.File{}
 	default:

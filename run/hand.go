@@ -38,7 +38,7 @@ func (p *preparation) hand(facts *plan.Facts) error {
 		}
 	}
 	if p.Flags.Terminal {
-		if size, err := unix.IoctlGetWinsize(int(p.Stdio[0].Fd()), unix.TIOCGWINSZ); err == nil {
+		if size, err := unix.IoctlGetWinsize(screenOf(p.Stdio), unix.TIOCGWINSZ); err == nil {
 			prog.Rows, prog.Cols = uint32(size.Row), uint32(size.Col)
 		}
 	}
