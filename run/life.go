@@ -61,11 +61,7 @@ func unless(ctx context.Context, do func() error) error {
 // one that is ending not any more: that is waited for. To have ended is no error.
 func (e *Engine) insist(ctx context.Context, rec *state.Record, msg []byte) error {
 	for try := 0; ; try++ {
-		control := rec.Control
-		err := unless(ctx, func() error {
-			_, err := monitor.Ask(control, msg)
-			return err
-		})
+		err := e.askToEnd(ctx, rec.Control, msg)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -93,6 +89,29 @@ const (
 	insistTries = 1500
 	insistPause = 20 * time.Millisecond
 )
+
+// stuckTime is how long a monitor has to answer who wants its container killed.
+const stuckTime = 10 * time.Second
+
+// askToEnd is monitor.Ask until ctx ends. A monitor that does not answer to SIGKILL in its time, since
+// somebody has stopped it, is killed itself.
+func (e *Engine) askToEnd(ctx context.Context, control string, msg []byte) error {
+	within := ctx
+	if msg[0] == monitor.AskSignal && msg[1] == byte(unix.SIGKILL) {
+		var cancel func()
+		within, cancel = context.WithTimeout(ctx, stuckTime)
+		defer cancel()
+	}
+	err := unless(within, func() error {
+		_, err := monitor.Ask(control, msg)
+		return err
+	})
+	if within.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	e.Notice("the container's monitor does not answer, and was killed")
+	return unless(ctx, func() error { return monitor.End(control) })
+}
 
 // Kill sends a running container a signal.
 func (e *Engine) Kill(text string, sig int) error {

@@ -97,6 +97,23 @@ func Ask(path string, msg []byte, fds ...int) ([]byte, error) {
 	return nil, errors.New("the container's answer was cut")
 }
 
+// End kills the monitor behind a socket, which does not answer; the kernel ends the container then.
+func End(path string) error {
+	s, err := sys.Dial(path)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	pid, err := s.Peer()
+	switch {
+	case err != nil:
+		return err
+	case pid < 1: // in a pid namespace that is not below ours
+		return errors.New("the container's monitor does not answer, and cannot be seen from here")
+	}
+	return unix.Kill(pid, unix.SIGKILL)
+}
+
 // WaitFor waits until the container behind a socket has ended, with next until it has ended
 // the next time. ok is false when
 // it ended otherwise than by telling.
