@@ -143,6 +143,9 @@ type rmCmd struct {
 	Volumes bool     `short:"v" help:"Remove their anonymous volumes, too."`
 }
 
+// Help is what stands below the flags.
+func (rmCmd) Help() string { return "Exit status 1 when one of them could not be removed." }
+
 // Run removes each container.
 func (c *rmCmd) Run(a *app) error {
 	return refused(eachContainer(a, c.Names, c.Force, func(e *run.Engine, name string) error { return e.Remove(name, c.Force, c.Volumes) }))

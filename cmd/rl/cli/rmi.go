@@ -5,6 +5,9 @@ type rmiCmd struct {
 	Force  bool     `short:"f" help:"Also when a container was made of it, or it has several names."`
 }
 
+// Help is what stands below the flags.
+func (rmiCmd) Help() string { return rmCmd{}.Help() }
+
 // Run removes each image; one that fails does not keep the others.
 func (c *rmiCmd) Run(a *app) error {
 	e, err := a.engine()
